@@ -1,0 +1,19 @@
+# Another --configfile stands for itself: Snakemake would mix its keys into those of config.yaml.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/jobs.smk"
+include: "rules/targets.smk"
+include: "rules/tables.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.input,
+        rules.deliver.input,
+        rules.gallery.output,

@@ -1,0 +1,44 @@
+# Helpers only. What runs, in which order and when again is decided in src/stereozero/jobs.py; rules call the CLI.
+
+import sys
+
+from stereozero.errors import StereoZeroError
+from stereozero.jobs import plan_jobs
+from stereozero.plan import describe_plan, prepare, resolve
+
+
+def read_plan():
+    """Validate config and manifest; in the main process also write the plan that jobs read."""
+    where = ", ".join(str(path) for path in workflow.configfiles)
+    try:
+        return prepare(config, where) if workflow.is_main_process else resolve(config, where)
+    except StereoZeroError as error:
+        sys.exit(f"\nNothing was started.\n{error}\n")
+
+
+PLAN = read_plan()
+JOBS = plan_jobs(PLAN)
+ENVIRONMENT = workflow.source_path("../environment.yml")
+STEREOZERO = f"{sys.executable} -m stereozero"  # the same Python in every job, whatever is on PATH
+
+if workflow.is_main_process:
+    for line in describe_plan(PLAN):
+        logger.info(line)
+
+
+def jobs_of(*stages):
+    """Return the jobs of some stages."""
+    return [job for job in JOBS if job.stage.name in stages]
+
+
+def markers_of(*stages):
+    """Return the files that say these stages are done."""
+    return [str(job.marker) for job in jobs_of(*stages)]
+
+
+def needs_of(job):
+    """Return a job's inputs. Nothing but checking inputs begins before all inputs are known to be good."""
+    needs = [str(path) for path in job.needs]
+    if job.stage.name != "inputs" and markers_of("inputs"):
+        needs.append(ancient(str(PLAN.paths.inputs_checked)))
+    return needs

@@ -1,0 +1,31 @@
+# Names to ask Snakemake for: each runs the pipeline up to and including a stage.
+
+
+rule world:
+    input:
+        markers_of("world", "truth"),
+
+
+rule inputs:
+    input:
+        markers_of("inputs"),
+
+
+rule depth:
+    input:
+        markers_of("depth"),
+
+
+rule baselines:
+    input:
+        markers_of("baseline"),
+
+
+rule deliver:
+    input:
+        markers_of("deliver"),
+
+
+rule evaluate:
+    input:
+        markers_of("evaluate"),

@@ -1,0 +1,1 @@
+"""StereoZero: zero-shot stereo video generation and its benchmark."""

@@ -1,0 +1,135 @@
+"""The command line: one subcommand a stage, and what a person needs around them."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from stereozero.config import read_yaml
+from stereozero.errors import StageError, StereoZeroError
+from stereozero.jobs import STAGES, damaged_artifacts, plan_jobs, write_marker
+from stereozero.plan import describe_plan, prepare, read_plan
+from stereozero.stages.stage import Stage
+
+log = logging.getLogger("stereozero")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; return the exit status: 0, or 1 if the user's input or a stage failed."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    parsed = _parser().parse_args(arguments)
+    try:
+        parsed.call(parsed)
+    except StereoZeroError as error:
+        log.error("error: %s", error)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="stereozero", description="Stereo video from prompts and images, measured.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_plan(commands)
+    for stage in STAGES:
+        _add_stage(commands, stage)
+    _add_summaries(commands)
+    _add_time_warp(commands)
+    _add_verify(commands)
+    _add_reference(commands)
+    return parser
+
+
+def _add_plan(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("plan", help="check a config and its manifest, say what would be run, write the plan")
+    command.add_argument("config", type=Path, help="YAML file")
+    command.set_defaults(call=_plan)
+
+
+def _plan(parsed: argparse.Namespace) -> None:
+    plan = prepare(read_yaml(parsed.config), str(parsed.config))
+    for line in describe_plan(plan):
+        log.info("%s", line)
+    log.info("%d jobs; plan: %s", len(plan_jobs(plan)), plan.paths.plan)
+
+
+def _add_stage(commands: argparse._SubParsersAction, stage: Stage) -> None:
+    command = commands.add_parser(stage.name, help=stage.help)
+    command.add_argument("--plan", type=Path, required=True, help="plan.json of the run")
+    command.add_argument("--variant", default="", help="variant in the config, for stages that have any")
+    command.add_argument("--marker", type=Path, help="file to write when all artefacts are there")
+    command.add_argument("--clips", nargs="+", metavar="ID", help="clip ids; default: all the stage is for")
+    command.set_defaults(call=_run_stage, stage=stage)
+
+
+def _run_stage(parsed: argparse.Namespace) -> None:
+    plan, stage = read_plan(parsed.plan), parsed.stage
+    clips = [plan.clip(clip_id) for clip_id in parsed.clips] if parsed.clips else stage.clips(plan, parsed.variant)
+    stage.run(plan, parsed.variant, clips)
+    if parsed.marker:
+        write_marker(parsed.marker, plan, stage, parsed.variant, clips)
+
+
+def _add_summaries(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("tabulate", help="collect all scores and write the tables")
+    command.add_argument("--plan", type=Path, required=True, help="plan.json of the run")
+    command.set_defaults(call=_tabulate)
+    command = commands.add_parser("gallery", help="write a page with every clip's views, players' files and tables")
+    command.add_argument("--plan", type=Path, required=True, help="plan.json of the run")
+    command.set_defaults(call=_gallery)
+
+
+def _tabulate(parsed: argparse.Namespace) -> None:
+    from stereozero.stages.tabulate import tabulate
+
+    tabulate(read_plan(parsed.plan))
+
+
+def _gallery(parsed: argparse.Namespace) -> None:
+    from stereozero.stages.gallery import write_gallery
+
+    write_gallery(read_plan(parsed.plan))
+
+
+def _add_time_warp(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("time-warp", help="Table 5: time the three implementations of the forward warp")
+    command.add_argument("--plan", type=Path, required=True, help="plan.json of the run")
+    command.set_defaults(call=_time_warp)
+
+
+def _time_warp(parsed: argparse.Namespace) -> None:
+    from stereozero.stages.time_warp import time_warp
+
+    time_warp(read_plan(parsed.plan))
+
+
+def _add_verify(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("verify", help="compare every artefact of a run with the checksums in its record")
+    command.add_argument("folder", type=Path, help="a run's folder, e.g. results/demo")
+    command.add_argument("--repair", action="store_true", help="let the next Snakemake run make damaged ones again")
+    command.set_defaults(call=_verify)
+
+
+def _verify(parsed: argparse.Namespace) -> None:
+    findings = damaged_artifacts(parsed.folder)
+    for marker, problems in findings.items():
+        for name, problem in problems.items():
+            log.error("%s: %s", name, problem)
+        if problems and parsed.repair:
+            marker.unlink()
+            log.info("removed %s: the next Snakemake run does this job again", marker)
+    damaged = sum(len(problems) for problems in findings.values())
+    log.info("%d jobs checked, %d artefacts damaged", len(findings), damaged)
+    if damaged and not parsed.repair:
+        raise StageError("some artefacts are damaged; 'stereozero verify --repair' has them made again by the next run")
+
+
+def _add_reference(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("reference", help="print all config keys, manifest columns and scores as Markdown")
+    command.set_defaults(call=_reference)
+
+
+def _reference(parsed: argparse.Namespace) -> None:
+    from stereozero.reference import reference
+
+    sys.stdout.write(reference())

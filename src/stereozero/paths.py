@@ -1,0 +1,132 @@
+"""Where every artefact of a run lies. Rules, stages and tests ask here; nobody else joins paths.
+
+Layout under ``<results>/<run>/``, one folder a clip at the end of each path::
+
+    plan.json                          the resolved config and manifest that jobs read
+    inputs/<clip>/                     image.png, end_image.png | source.mkv, truth.mkv, target.mkv
+    world/<clip>/                      source.mkv, geometry.safetensors, caption.txt
+    truth/<strength>/<clip>/           target.mkv, disoccluded.mkv
+    depth/<variant>/<clip>/            disparity.safetensors, preview.mp4
+    targets/<method>/<clip>/           target.mkv, for some methods blank.mkv
+    delivery/<method>/<clip>/          side by side, anaglyph, ...
+    scores/<method>/<metric>/<clip>/   scores.json
+    tables/                            scores.csv, table1.csv, table1.md
+    gallery/                           index.html and contact sheets
+    jobs/<stage>/<variant>/<batch>.json  written when a job is done: what Snakemake follows
+    logs/<stage>/<variant>/<batch>.log   one log a job
+
+``<results>/downloads/`` is shared by all runs.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stereozero.manifest import Clip, ClipKind
+
+
+def strength_name(strength: float) -> str:
+    """Return a strength as a folder name: 4.0 -> '4', -2.5 -> 'left2p5'."""
+    digits = f"{abs(strength):.6g}".replace(".", "p").replace("-", "m")
+    return digits if strength > 0 else f"left{digits}"
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Paths of one run.
+
+    Attributes:
+        results: the folder that all runs share.
+        run: the run's name.
+    """
+
+    results: Path
+    run: str
+
+    @property
+    def root(self) -> Path:
+        """Folder of this run."""
+        return self.results / self.run
+
+    @property
+    def plan(self) -> Path:
+        """The resolved config and manifest."""
+        return self.root / "plan.json"
+
+    @property
+    def downloads(self) -> Path:
+        """Downloaded files, by checksum, shared by all runs."""
+        return self.results / "downloads"
+
+    def marker(self, stage: str, variant: str, batch: str) -> Path:
+        """Written when a job is done, with its artefacts' checksums; ``variant`` may be empty."""
+        return self.root / "jobs" / stage / variant / f"{batch}.json"
+
+    def log(self, stage: str, variant: str, batch: str) -> Path:
+        """Log of one job; ``variant`` may be empty."""
+        return self.root / "logs" / stage / variant / f"{batch}.log"
+
+    def inputs(self, clip_id: str) -> Path:
+        """Folder of a clip's checked and normalised inputs."""
+        return self.root / "inputs" / clip_id
+
+    @property
+    def inputs_checked(self) -> Path:
+        """Written when the inputs of every clip have been checked; all later work waits for it."""
+        return self.root / "jobs" / "inputs-checked.json"
+
+    def world(self, clip_id: str) -> Path:
+        """Folder of a rendered clip."""
+        return self.root / "world" / clip_id
+
+    def source_video(self, clip: Clip) -> Path:
+        """The source view."""
+        folder = self.world(clip.clip_id) if clip.kind is ClipKind.WORLD else self.inputs(clip.clip_id)
+        return folder / "source.mkv"
+
+    def truth(self, clip: Clip, strength: float) -> Path:
+        """Folder of the true target view: rendered for a strength, or as the manifest gives it."""
+        if clip.kind is ClipKind.WORLD:
+            return self.root / "truth" / strength_name(strength) / clip.clip_id
+        return self.inputs(clip.clip_id)
+
+    def truth_video(self, clip: Clip, strength: float) -> Path:
+        """The true target view."""
+        return self.truth(clip, strength) / ("target.mkv" if clip.kind is ClipKind.WORLD else "truth.mkv")
+
+    def disoccluded(self, clip: Clip, strength: float) -> Path:
+        """Mask of the true target's pixels that the source does not show; world clips only."""
+        return self.truth(clip, strength) / "disoccluded.mkv"
+
+    def depth(self, variant: str, clip_id: str) -> Path:
+        """Folder of one depth variant of a clip."""
+        return self.root / "depth" / variant / clip_id
+
+    def disparity(self, variant: str, clip_id: str) -> Path:
+        """Disparity file of one depth variant of a clip."""
+        return self.depth(variant, clip_id) / "disparity.safetensors"
+
+    def target(self, method: str, clip_id: str) -> Path:
+        """Folder of one method's result for a clip."""
+        return self.root / "targets" / method / clip_id
+
+    def target_video(self, method: str, clip_id: str) -> Path:
+        """Target view that a method made of a clip."""
+        return self.target(method, clip_id) / "target.mkv"
+
+    def delivery(self, method: str, clip_id: str) -> Path:
+        """Folder of the files for players."""
+        return self.root / "delivery" / method / clip_id
+
+    def scores(self, method: str, metric: str, clip_id: str) -> Path:
+        """One metric's scores of one method's result for a clip."""
+        return self.root / "scores" / method / metric / clip_id / "scores.json"
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the tables."""
+        return self.root / "tables"
+
+    @property
+    def gallery(self) -> Path:
+        """Folder of the gallery page."""
+        return self.root / "gallery"

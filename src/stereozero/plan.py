@@ -1,0 +1,248 @@
+"""The plan of a run: config and manifest, validated together, and what follows from them for each clip.
+
+The main Snakemake process resolves the plan once and writes it to ``plan.json``; every job reads it from there, so that
+an edit of the config during a run can't reach into it.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from stereozero.artifacts import canonical_json, write_json
+from stereozero.config import AnyMethod, Config, GivenDepth, WorldDepth, parse_config
+from stereozero.errors import InputError
+from stereozero.manifest import Clip, ClipKind, load_manifest, rows_as_json
+from stereozero.paths import RunPaths
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run, resolved.
+
+    Attributes:
+        config: validated configuration.
+        clips: validated manifest rows, in the manifest's order.
+    """
+
+    config: Config
+    clips: tuple[Clip, ...]
+
+    @cached_property
+    def paths(self) -> RunPaths:
+        """Where this run's artefacts lie."""
+        return RunPaths(Path(self.config.results), self.config.run)
+
+    @cached_property
+    def _by_id(self) -> Mapping[str, Clip]:
+        return {clip.clip_id: clip for clip in self.clips}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all that a table or page of the whole run may show."""
+        config = self.config.model_dump(mode="json", exclude={"batch_size", "device", "warp_timing"})
+        return hashlib.sha256(canonical_json([config, rows_as_json(self.clips)]).encode()).hexdigest()[:16]
+
+    def clip(self, clip_id: str) -> Clip:
+        """Return the clip with this id.
+
+        Raises:
+            InputError: the manifest has no such clip.
+        """
+        if clip_id not in self._by_id:
+            raise InputError(f"clip '{clip_id}' is not in {self.config.manifest}")
+        return self._by_id[clip_id]
+
+    def method(self, name: str) -> AnyMethod:
+        """Return the method variant with this name.
+
+        Raises:
+            InputError: the config has no such method.
+        """
+        if name not in self.config.methods:
+            raise InputError(f"method '{name}' is not in the config; known: {', '.join(self.config.methods)}")
+        return self.config.methods[name]
+
+    def strength(self, clip: Clip, method: str | None = None) -> float:
+        """Return the strength in percent of width: the method variant's own, else the row's, else the run's."""
+        own = getattr(self.config.methods[method], "strength", None) if method else None
+        return next(value for value in (own, clip.strength, self.config.strength) if value is not None)
+
+    def target_side(self, clip: Clip, method: str | None = None) -> Literal["left", "right"]:
+        """Return which eye's view the target is; the source is the other's."""
+        return "right" if self.strength(clip, method) > 0 else "left"
+
+    def supplies(self, depth: str, clip: Clip) -> bool:
+        """True if a depth variant can give a disparity for the clip."""
+        match self.config.depths[depth]:
+            case GivenDepth():
+                return clip.disparity is not None
+            case WorldDepth():
+                return clip.kind is ClipKind.WORLD
+
+    def has_truth(self, clip: Clip) -> bool:
+        """True if the true target view of the clip is known."""
+        return clip.kind is ClipKind.WORLD or clip.truth_video is not None
+
+    def runs(self, method: str, clip: Clip) -> bool:
+        """True if a method variant has all it needs of the clip."""
+        if clip.kind is ClipKind.IMAGE:
+            return False  # there is no generator in this version: images go as far as the inputs stage
+        settings = self.config.methods[method]
+        match settings.kind:
+            case "mono-copy":
+                return True
+            case "ground-truth":
+                return self.has_truth(clip)
+            case "finished":
+                return clip.target_video is not None
+            case "warp-fill":
+                return self.supplies(settings.depth, clip)
+
+    def method_clips(self, method: str) -> list[Clip]:
+        """Return the clips a method variant runs on."""
+        return [clip for clip in self.clips if self.runs(method, clip)]
+
+    def batches(self, clips: Iterable[Clip]) -> dict[str, list[Clip]]:
+        """Group clips into batches, by a hash of their ids.
+
+        The number of batches is a power of two, so a clip more or less leaves the others where they were (until the
+        number doubles). A batch holds about ``batch_size`` clips or fewer. Neither results nor paths depend on it.
+
+        Returns:
+            Batch name, such as ``3of8``, to the batch's clips in the manifest's order; no batch is empty.
+        """
+        count = 1
+        while count * self.config.batch_size < len(self.clips):
+            count *= 2
+        groups: dict[str, list[Clip]] = {}
+        for clip in clips:
+            number = int(hashlib.sha256(clip.clip_id.encode()).hexdigest(), 16) % count
+            groups.setdefault(f"{number + 1}of{count}", []).append(clip)
+        return dict(sorted(groups.items()))
+
+
+def resolve(content: Mapping[str, Any], where: str) -> Plan:
+    """Validate a configuration and the manifest it names.
+
+    Args:
+        content: the configuration as read from YAML.
+        where: what to call it in messages.
+
+    Raises:
+        InputError: lists every problem of both.
+    """
+    problems: list[str] = []
+    config, clips = None, None
+    try:
+        config = parse_config(content, where)
+    except InputError as error:
+        problems.append(str(error))
+    if isinstance(content.get("manifest"), str):
+        try:
+            clips = load_manifest(Path(content["manifest"]))
+        except InputError as error:
+            problems.append(str(error))
+    if problems or config is None or clips is None:
+        raise InputError("\n".join(problems))
+    plan = Plan(config, tuple(clips))
+    mismatches = list(_mismatches(plan))
+    if mismatches:
+        raise InputError(f"{where} and {config.manifest} don't fit:" + "".join(f"\n  {text}" for text in mismatches))
+    return plan
+
+
+def _mismatches(plan: Plan) -> Iterator[str]:
+    needed = {method.depth for method in plan.config.methods.values() if hasattr(method, "depth")}
+    finished = [name for name, method in plan.config.methods.items() if method.kind == "finished"]
+    for name in plan.config.methods:
+        videos = [clip for clip in plan.clips if clip.kind is not ClipKind.IMAGE]
+        if videos and not plan.method_clips(name):
+            yield f"methods.{name}: no clip has what this method needs; remove it or add such clips"
+    for clip in plan.clips:
+        if clip.kind in (ClipKind.VIDEO, ClipKind.WORLD) and needed and not any(plan.supplies(d, clip) for d in needed):
+            yield (
+                f"clip '{clip.clip_id}': none of the depth variants in use ({', '.join(sorted(needed))}) can give its "
+                "disparity; name a file in the column 'disparity' or use another depth variant"
+            )
+        if clip.kind is ClipKind.PAIR and not finished:
+            yield f"clip '{clip.clip_id}': has a target_video; add a method of the kind 'finished' to score it"
+
+
+def check_writable(folder: Path) -> None:
+    """Make sure that results can be written.
+
+    Raises:
+        InputError: the folder can't be made or written to.
+    """
+    probe = folder / ".write-test"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"results folder {folder}: can't write there ({error.strerror}); "
+            "change its permissions or set 'results' in the config to another folder"
+        ) from error
+
+
+def write_plan(plan: Plan) -> None:
+    """Write the plan to its place, unless the same plan is there already."""
+    content = {"config": plan.config.model_dump(mode="json"), "clips": rows_as_json(plan.clips)}
+    path = plan.paths.plan
+    if not path.is_file() or json.loads(path.read_text(encoding="utf-8")) != content:
+        write_json(path, content)
+
+
+def prepare(content: Mapping[str, Any], where: str) -> Plan:
+    """Resolve a configuration, make sure results can be written, and write the plan.
+
+    Raises:
+        InputError: lists every problem of config and manifest, or says why nothing can be written.
+    """
+    plan = resolve(content, where)
+    check_writable(plan.paths.root)
+    write_plan(plan)
+    return plan
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan that :func:`write_plan` wrote.
+
+    Raises:
+        InputError: the file is missing or is not a plan.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Plan(
+            Config.model_validate(content["config"]), tuple(Clip.model_validate(row) for row in content["clips"])
+        )
+    except OSError as error:
+        raise InputError(
+            f"{path}: can't be read ({error.strerror}); 'snakemake -n' or 'stereozero plan' writes it"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is not a plan of this version ({error}); 'snakemake -n' writes it anew") from error
+
+
+def describe_plan(plan: Plan) -> list[str]:
+    """Return lines that say which clips each method runs on, for a person to read before a run."""
+    images = [clip.clip_id for clip in plan.clips if clip.kind is ClipKind.IMAGE]
+    lines = [f"run '{plan.config.run}': {len(plan.clips)} clips, {len(plan.config.methods)} methods"]
+    if images:
+        lines.append(
+            f"{len(images)} clips start from an image and go as far as the inputs stage: no generator is configured"
+        )
+    videos = len(plan.clips) - len(images)
+    for name in plan.config.methods:
+        count = len(plan.method_clips(name))
+        if count < videos:
+            lines.append(f"method '{name}' runs on {count} of {videos} videos: the others lack what it needs")
+    return lines

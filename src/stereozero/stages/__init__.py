@@ -1,0 +1,1 @@
+"""The stages: each reads artefacts, calls the parts that do the work, and writes artefacts."""

@@ -1,0 +1,67 @@
+"""Baseline: target views made without the video model: controls, finished results, and warp-and-fill."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stereozero.artifacts import Artifact
+from stereozero.config import Finished, GroundTruth, MonoCopy, WarpFill
+from stereozero.device import resolve_device
+from stereozero.manifest import Clip
+from stereozero.plan import Plan
+from stereozero.stages.stage import Stage
+
+
+def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
+    if not plan.runs(variant, clip):
+        return []
+    settings, strength = plan.method(variant), plan.strength(clip, variant)
+    folder, source = plan.paths.target(variant, clip.clip_id), plan.paths.source_video(clip)
+    files: tuple[str, ...] = ("target.mkv",)
+    parameters: dict[str, Any] = {"kind": settings.kind}
+    match settings:
+        case MonoCopy():
+            inputs = {"video": source}
+        case GroundTruth():
+            inputs = {"video": plan.paths.truth_video(clip, strength)}
+        case Finished():
+            inputs = {"video": plan.paths.inputs(clip.clip_id) / "target.mkv"}
+        case WarpFill():
+            inputs = {"source": source, "disparity": plan.paths.disparity(settings.depth, clip.clip_id)}
+            files = ("target.mkv", "blank.mkv")
+            parameters |= {"fill": settings.fill, "warp": settings.warp, "strength": strength}
+    return [Artifact(clip.clip_id, folder, files, parameters, inputs)]
+
+
+def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path) -> Mapping[str, Any] | None:
+    if artifact.parameters["kind"] == "warp-fill":
+        return _warp_and_fill(artifact, folder, resolve_device(plan.config.device))
+    shutil.copyfile(artifact.inputs["video"], folder / "target.mkv")
+    return None
+
+
+def _warp_and_fill(artifact: Artifact, folder: Path, device: str) -> Mapping[str, Any]:
+    from stereozero.baselines.warp_fill import warp_fill
+    from stereozero.disparity_io import load_disparity
+    from stereozero.video import read_video, write_lossless, write_mask
+
+    source = read_video(artifact.inputs["source"])
+    disparity = load_disparity(artifact.inputs["disparity"])
+    settings = artifact.parameters
+    target, blank = warp_fill(
+        source.frames, disparity, settings["strength"], settings["fill"], mode=settings["warp"], device=device
+    )
+    write_lossless(folder / "target.mkv", target, source.fps)
+    write_mask(folder / "blank.mkv", blank, source.fps)
+    return {"blank_share": round(float(blank.mean()), 6)}
+
+
+BASELINE = Stage(
+    name="baseline",
+    version=1,
+    help="target views made without the video model: controls, finished results, warp-and-fill",
+    variants=lambda plan: tuple(plan.config.methods),
+    artifacts=_artifacts,
+    make=_make,
+)

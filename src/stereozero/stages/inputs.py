@@ -1,0 +1,123 @@
+"""Inputs: fetch, check and normalise what a manifest row names, before any work starts on it.
+
+Images become ``image.png`` (and ``end_image.png``) of the run's size. Finished videos become lossless ``source.mkv``,
+``truth.mkv``, ``target.mkv`` of their own size, a given disparity becomes ``disparity.safetensors``. All videos of a
+clip and its disparity must have one length and size.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stereozero import download
+from stereozero.artifacts import Artifact
+from stereozero.errors import InputError
+from stereozero.manifest import Clip, ClipKind, is_address
+from stereozero.plan import Plan
+from stereozero.stages.stage import Stage
+
+_IMAGES = {"image": "image.png", "end_image": "end_image.png"}
+_VIDEOS = {"source_video": "source.mkv", "truth_video": "truth.mkv", "target_video": "target.mkv"}
+_DISPARITY = {"disparity": "disparity.safetensors"}
+_RESULTS = {**_IMAGES, **_VIDEOS, **_DISPARITY}
+
+
+def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
+    if clip.kind is ClipKind.WORLD:
+        return []
+    columns = clip.files()
+    parameters: dict[str, Any] = {name: {"checksum": clip.checksum(name)} for name in columns}
+    if clip.kind is ClipKind.IMAGE:
+        video = plan.config.video
+        parameters |= {"height": video.height, "width": video.width, "fit": video.fit.value}
+    files = tuple(_RESULTS[column] for column in columns)
+    return [Artifact(clip.clip_id, plan.paths.inputs(clip.clip_id), files, parameters, _local_files(columns))]
+
+
+def _local_files(columns: Mapping[str, str]) -> dict[str, Path]:
+    """Return the local files the artefact is made from; a folder of disparity pictures counts file by file."""
+    files: dict[str, Path] = {}
+    for column, value in columns.items():
+        path = Path(value)
+        if is_address(value):
+            continue
+        if path.is_dir():
+            files |= {f"{column}/{entry.name}": entry for entry in sorted(path.iterdir()) if entry.is_file()}
+        else:
+            files[column] = path
+    return files
+
+
+def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path) -> Mapping[str, Any]:
+    files = {column: _obtain(plan, clip, column, value) for column, value in clip.files().items()}
+    if clip.kind is ClipKind.IMAGE:
+        return _normalise_images(plan, files, folder)
+    return _check_videos(clip, files, folder)
+
+
+def _obtain(plan: Plan, clip: Clip, column: str, value: str) -> Path:
+    """Return the local path of a file, downloaded if need be and verified."""
+    checksum = clip.checksum(column)
+    if is_address(value):
+        if checksum is None:
+            raise InputError(f"{value}: an address needs a checksum")
+        return download.fetch(value, checksum, plan.paths.downloads)
+    download.verify(Path(value), checksum)
+    return Path(value)
+
+
+def _normalise_images(plan: Plan, files: Mapping[str, Path], folder: Path) -> Mapping[str, Any]:
+    from PIL import Image
+
+    from stereozero.images import load_image, normalise_image
+
+    video, notes = plan.config.video, {}
+    for column, path in files.items():
+        picture = load_image(path)
+        notes[column] = {"height": picture.shape[0], "width": picture.shape[1]}
+        normalised = normalise_image(picture, video.height, video.width, video.fit.value)
+        Image.fromarray(normalised).save(folder / _IMAGES[column])
+    return notes
+
+
+def _check_videos(clip: Clip, files: Mapping[str, Path], folder: Path) -> Mapping[str, Any]:
+    from stereozero.disparity_io import check_matches, read_given_disparity, save_disparity
+    from stereozero.video import check_even_size, read_video, write_lossless
+
+    source = read_video(files["source_video"])
+    frames, height, width, _ = source.frames.shape
+    check_even_size(height, width, files["source_video"])
+    write_lossless(folder / _VIDEOS["source_video"], source.frames, source.fps)
+    for column in ("truth_video", "target_video"):
+        if column in files:
+            other = read_video(files[column])
+            _check_same(files["source_video"], source.frames.shape, files[column], other.frames.shape)
+            write_lossless(folder / _VIDEOS[column], other.frames, source.fps)
+    if "disparity" in files:
+        disparity = read_given_disparity(files["disparity"])
+        check_matches(disparity, frames, height, width, files["disparity"])
+        save_disparity(folder / _DISPARITY["disparity"], disparity, {"given": files["disparity"].name})
+    return {"frames": frames, "height": height, "width": width, "fps": float(source.fps)}
+
+
+def _check_same(first: Path, shape: tuple[int, ...], second: Path, other: tuple[int, ...]) -> None:
+    if shape != other:
+        raise InputError(
+            f"{second}: has {_size(other)}, but {first} has {_size(shape)}; "
+            "the videos of a clip must agree in length and size"
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    frames, height, width, _ = shape
+    return f"{frames} frames of {width}x{height}"
+
+
+INPUTS = Stage(
+    name="inputs",
+    version=1,
+    help="fetch, check and normalise images and finished videos",
+    variants=lambda plan: ("",),
+    artifacts=_artifacts,
+    make=_make,
+)

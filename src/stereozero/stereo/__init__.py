@@ -1,0 +1,1 @@
+"""From the source view and its disparity to the target view."""

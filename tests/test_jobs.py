@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+from stereozero.errors import InputError
+from stereozero.jobs import damaged_artifacts, plan_jobs
+from stereozero.plan import resolve
+
+
+def fingerprints(config) -> dict[str, str]:
+    return {job.name: job.fingerprint for job in plan_jobs(resolve(config, "config.yaml"))}
+
+
+def changed(before: dict, after: dict) -> set[str]:
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def test_a_job_stands_behind_those_it_needs_and_reads_their_markers(world_plan):
+    jobs = plan_jobs(world_plan)
+    known = set()
+    for job in jobs:
+        assert set(job.needs) <= known, job.name
+        known.add(job.marker)
+    needs = {job.name: {path.parent.name for path in job.needs} for job in jobs}
+    assert needs["depth_world_1of1"] == {"world"}
+    assert needs["baseline_warp-fill_1of1"] == {"world"}  # the depth variant and the source, both called world
+    assert len(next(job for job in jobs if job.name == "baseline_warp-fill_1of1").needs) == 2
+
+
+def test_editing_one_method_changes_that_method_alone(world_config):
+    before = fingerprints(world_config)
+    world_config["methods"]["warp-fill"]["fill"] = "telea"
+    assert changed(before, fingerprints(world_config)) == {"baseline_warp-fill_1of1"}
+
+
+def test_another_strength_of_one_method_renders_its_truth_and_scores_it_anew(world_config):
+    before = fingerprints(world_config)
+    world_config["methods"]["warp-fill"]["strength"] = 8
+    assert changed(before, fingerprints(world_config)) == {
+        "truth_8_1of1",
+        "baseline_warp-fill_1of1",
+        "evaluate_warp-fill_1of1",
+        "deliver_warp-fill_1of1",
+    } - {"deliver_warp-fill_1of1"}
+
+
+def test_the_convergence_changes_delivery_and_the_window_score_only(world_config):
+    before = fingerprints(world_config)
+    world_config["delivery"] = {"behind_screen": 0.5}
+    assert {name.split("_")[0] for name in changed(before, fingerprints(world_config))} == {"deliver", "evaluate"}
+
+
+def test_the_order_of_keys_and_the_writing_of_numbers_change_nothing(world_config):
+    before = fingerprints(world_config)
+    world_config["methods"] = dict(reversed(world_config["methods"].items()))
+    world_config["strength"] = 4
+    assert changed(before, fingerprints(world_config)) == set()
+
+
+def test_damage_is_found_through_the_markers(tmp_path):
+    marker = tmp_path / "jobs" / "world" / "1of1.json"
+    marker.parent.mkdir(parents=True)
+    marker.write_text(json.dumps({"world/c": {"a": "0"}}))
+    assert damaged_artifacts(tmp_path) == {marker: {"world/c": "it has no readable record"}}
+    with pytest.raises(InputError, match="is not the folder of a run"):
+        damaged_artifacts(tmp_path / "world")
