@@ -1,0 +1,1 @@
+"""Video diffusion models behind the protocol of :mod:`stereozero.diffusion.backbone`."""

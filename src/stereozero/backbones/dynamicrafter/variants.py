@@ -1,0 +1,130 @@
+"""The official DynamiCrafter models and what each was trained and is recommended to be used with.
+
+Source: configs/inference_*_v1.0.yaml, scripts/run.sh and scripts/run_application.sh of Doubiiu/DynamiCrafter.
+"""
+
+from dataclasses import dataclass
+
+from stereozero.diffusion.schedule import NoiseSchedule, Prediction, Spacing
+from stereozero.errors import InputError
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model's fixed choices.
+
+    Attributes:
+        name: what configurations call it.
+        height, width: pixels it was trained for.
+        frames: clip length, the only one it makes.
+        prediction, zero_terminal_snr, base_scale: training schedule; see :meth:`NoiseSchedule.scaled_linear`.
+        spacing: recommended spacing of the sampling steps.
+        guidance_rescale: recommended rescale (StereoCrafter-Zero uses none).
+        default_fs: recommended value of the ``fs`` condition.
+        fs_range: recommended lower and upper value.
+        fs_is_stride: ``fs`` is a frame stride, more is faster; otherwise frames a second, more is slower.
+        learned_image_scale: the image cross-attention has a trained weight.
+        repository: where the checkpoint is published on the Hugging Face hub.
+    """
+
+    name: str
+    height: int
+    width: int
+    frames: int
+    prediction: Prediction
+    zero_terminal_snr: bool
+    base_scale: float | None
+    spacing: Spacing
+    guidance_rescale: float
+    default_fs: int
+    fs_range: tuple[int, int]
+    fs_is_stride: bool
+    learned_image_scale: bool
+    repository: str
+
+    def noise_schedule(self) -> NoiseSchedule:
+        """Return the training schedule."""
+        return NoiseSchedule.scaled_linear(
+            self.prediction, zero_terminal_snr=self.zero_terminal_snr, base_scale=self.base_scale
+        )
+
+
+_ALL = (
+    Variant(
+        name="256",
+        height=256,
+        width=256,
+        frames=16,
+        prediction="epsilon",
+        zero_terminal_snr=False,
+        base_scale=None,
+        spacing="uniform",
+        guidance_rescale=0.0,
+        default_fs=3,
+        fs_range=(1, 6),
+        fs_is_stride=True,
+        learned_image_scale=True,
+        repository="Doubiiu/DynamiCrafter",
+    ),
+    Variant(
+        name="512",
+        height=320,
+        width=512,
+        frames=16,
+        prediction="v_prediction",
+        zero_terminal_snr=True,
+        base_scale=0.7,
+        spacing="trailing",
+        guidance_rescale=0.7,
+        default_fs=24,
+        fs_range=(15, 30),
+        fs_is_stride=False,
+        learned_image_scale=False,
+        repository="Doubiiu/DynamiCrafter_512",
+    ),
+    Variant(
+        name="1024",
+        height=576,
+        width=1024,
+        frames=16,
+        prediction="v_prediction",
+        zero_terminal_snr=True,
+        base_scale=0.3,
+        spacing="trailing",
+        guidance_rescale=0.7,
+        default_fs=10,
+        fs_range=(5, 15),
+        fs_is_stride=False,
+        learned_image_scale=False,
+        repository="Doubiiu/DynamiCrafter_1024",
+    ),
+    Variant(
+        name="512-interp",
+        height=320,
+        width=512,
+        frames=16,
+        prediction="v_prediction",
+        zero_terminal_snr=True,
+        base_scale=0.7,
+        spacing="trailing",
+        guidance_rescale=0.7,
+        default_fs=5,
+        fs_range=(5, 30),
+        fs_is_stride=False,
+        learned_image_scale=False,
+        repository="Doubiiu/DynamiCrafter_512_Interp",
+    ),
+)
+VARIANTS = {variant.name: variant for variant in _ALL}
+
+
+def variant_named(name: str) -> Variant:
+    """Return the official variant called ``name``.
+
+    Raises:
+        InputError: no such variant; the message lists them.
+    """
+    try:
+        return VARIANTS[name]
+    except KeyError:
+        raise InputError(f"unknown DynamiCrafter variant {name!r}; there are {', '.join(VARIANTS)}") from None

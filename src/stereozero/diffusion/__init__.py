@@ -1,0 +1,1 @@
+"""What every diffusion backbone shares: noise, schedules, guidance and the protocol it implements."""
