@@ -14,6 +14,6 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
+        [str(job.marker) for job in JOBS],
         rules.tables.input,
-        rules.deliver.input,
         rules.gallery.output,

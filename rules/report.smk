@@ -3,7 +3,7 @@
 
 rule gallery:
     input:
-        markers_of("deliver", "evaluate"),
+        markers_of("inputs", "deliver", "evaluate"),
         rules.tables.input,
     output:
         report(

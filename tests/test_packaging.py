@@ -10,7 +10,8 @@ REPOSITORY = Path(__file__).parents[1]
 
 def test_conda_and_pip_install_the_same():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *(item for extra in project["optional-dependencies"].values() for item in extra)]
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *(item for extra in extras for item in extra)]
     conda = yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
     (through_pip,) = [entry["pip"] for entry in conda if isinstance(entry, dict)]
     assert sorted(through_pip) == sorted([*wanted, "--editable ."])

@@ -1,4 +1,4 @@
-"""Runs Snakemake as a user does: in a process of its own, on the repository's Snakefile, results in a temporary folder."""
+"""Runs Snakemake as a user does: in its own process, on the repository's Snakefile, results in a temporary folder."""
 
 import hashlib
 import os

@@ -55,19 +55,17 @@ def test_batches_change_no_result_and_an_added_clip_recomputes_no_other(
     assert run(small).status == 0
     folder = tmp_path / "results" / "test"
     records = {path: path.read_bytes() for path in folder.rglob("record.json")}
-    before = {name: value for name, value in checksums(folder).items() if not name.startswith("jobs")}
-    one_each = run({**small, "batch_size": 1})
-    assert one_each.status == 0, one_each.text
-    after = {name: value for name, value in checksums(folder).items() if not name.startswith("jobs")}
-    assert after == before
+    before = checksums(folder)
     write_manifest(*world_rows, {"clip_id": "w3", "scene": "complex", "world_seed": "3"})
     assert run(small).status == 0
     assert {path: path.read_bytes() for path in records} == records
 
     shutil.rmtree(folder)
     assert run({**small, "batch_size": 1}).status == 0
-    fresh = {name: value for name, value in checksums(folder).items() if name in before and "/w" in name}
-    assert fresh == {name: before[name] for name in fresh}
+    after = checksums(folder)
+    clips = [name for name in before if "/w1" in name or "/w2" in name]
+    assert len(clips) > 20
+    assert {name: after[name] for name in clips} == {name: before[name] for name in clips}
 
 
 def test_bad_input_stops_everything_before_any_job(run, small, write_manifest, world_rows, tmp_path):

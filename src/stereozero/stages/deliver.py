@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stereozero.artifacts import Artifact
+from stereozero.artifacts import Artifact, write_json
 from stereozero.manifest import Clip
 from stereozero.plan import Plan
 from stereozero.stages.stage import Stage
@@ -15,25 +15,40 @@ _FACTS = "delivery.json"
 def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
     if not plan.runs(variant, clip):
         return []
-    from stereozero.delivery import file_name
-
-    settings = plan.config.delivery
-    files = tuple(file_name(clip.clip_id, name) for name in settings.formats)
+    settings, folder = plan.config.delivery, plan.paths.delivery(variant, clip.clip_id)
+    files = [path.name for path in _files(clip, settings.formats, folder).values()]
     parameters = {**settings.model_dump(mode="json"), "target_side": plan.target_side(clip, variant)}
     inputs = {"source": plan.paths.source_video(clip), "target": plan.paths.target_video(variant, clip.clip_id)}
-    return [Artifact(clip.clip_id, plan.paths.delivery(variant, clip.clip_id), (*files, _FACTS), parameters, inputs)]
+    return [Artifact(clip.clip_id, folder, (*files, _FACTS), parameters, inputs)]
 
 
 def delivered_files(plan: Plan, method: str, clip: Clip) -> dict[str, Path]:
     """Return format -> delivered file of one method's result for a clip."""
+    return _files(clip, plan.config.delivery.formats, plan.paths.delivery(method, clip.clip_id))
+
+
+def _files(clip: Clip, formats: Sequence[str], folder: Path) -> dict[str, Path]:
     from stereozero.delivery import file_name
 
-    folder = plan.paths.delivery(method, clip.clip_id)
-    return {name: folder / file_name(clip.clip_id, name) for name in plan.config.delivery.formats}
+    return {name: folder / file_name(clip.clip_id, name) for name in formats}
 
 
 def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path) -> Mapping[str, Any]:
-    return {}
+    from stereozero.delivery import converge, convergence_shift, deliver, delivery_facts
+    from stereozero.metrics.disparity import measure_disparity
+    from stereozero.video import read_video
+
+    source, target = (read_video(artifact.inputs[name]) for name in ("source", "target"))
+    side, settings = plan.target_side(clip, variant), plan.config.delivery
+    percentiles = measure_disparity(source.frames, target.frames, side).clip
+    left, right = (source, target) if side == "right" else (target, source)
+    views = converge(left.frames, right.frames, convergence_shift(percentiles, settings.behind_screen))
+    facts = []
+    for name, path in _files(clip, settings.formats, folder).items():
+        deliver(path, views.left, views.right, source.fps, name)
+        facts.append(delivery_facts(path, name, views, source.fps, percentiles))
+    write_json(folder / _FACTS, facts)
+    return {"convergence": views.shift}
 
 
 DELIVER = Stage(

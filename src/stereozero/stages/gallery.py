@@ -10,7 +10,7 @@ import pandas as pd
 
 from stereozero.manifest import Clip, ClipKind
 from stereozero.plan import Plan
-from stereozero.preview import write_contact_sheet
+from stereozero.preview import contact_sheet
 from stereozero.stages.deliver import delivered_files
 from stereozero.stages.tabulate import write_text
 from stereozero.video import read_video
@@ -32,10 +32,10 @@ def write_gallery(plan: Plan) -> None:
 
     At most 40 clips are shown; the page says how many there are.
     """
-    clips = [clip for clip in plan.clips if clip.kind is not ClipKind.IMAGE][:_MOST_CLIPS]
-    plan.paths.gallery.mkdir(parents=True, exist_ok=True)
+    clips = list(plan.clips[:_MOST_CLIPS])
     for clip in clips:
-        _write_sheet(plan, clip)
+        if clip.kind is not ClipKind.IMAGE:
+            _write_sheet(plan, clip)
     write_text(plan.paths.gallery / "index.html", "\n".join(_page(plan, clips)) + "\n")
     log.info("gallery of %d clips: %s", len(clips), plan.paths.gallery / "index.html")
 
@@ -55,7 +55,7 @@ def _write_sheet(plan: Plan, clip: Clip) -> None:
             videos[method] = read_video(plan.paths.target_video(method, clip.clip_id)).frames
     count = len(videos["source"])
     times = sorted(set(np.linspace(0, count - 1, _COLUMNS).round().astype(int).tolist()))
-    write_contact_sheet(plan.paths.gallery / f"{clip.clip_id}.png", videos, times)
+    contact_sheet(plan.paths.gallery / f"{clip.clip_id}.png", videos, times)
 
 
 def _page(plan: Plan, clips: list[Clip]) -> Iterator[str]:
@@ -66,11 +66,22 @@ def _page(plan: Plan, clips: list[Clip]) -> Iterator[str]:
     yield from _table(plan)
     for clip in clips:
         yield f"<h2>{html.escape(clip.clip_id)}</h2><p>{html.escape(prompt_of(plan, clip))}</p>"
-        yield f'<img src="{clip.clip_id}.png" alt="frames of source and targets">'
+        yield from _pictures(plan, clip)
         for method in plan.config.methods:
             if plan.runs(method, clip):
                 yield _figure(plan, method, clip)
     yield "</html>"
+
+
+def _pictures(plan: Plan, clip: Clip) -> Iterator[str]:
+    """Show the contact sheet, or the normalised images of a clip that goes no further."""
+    if clip.kind is not ClipKind.IMAGE:
+        yield f'<img src="{clip.clip_id}.png" alt="frames of source and targets">'
+        return
+    for name in ("image.png", "end_image.png"):
+        path = plan.paths.inputs(clip.clip_id) / name
+        if path.is_file():
+            yield f'<img src="{_relative(plan, path)}" alt="{name}">'
 
 
 def _table(plan: Plan) -> Iterator[str]:

@@ -67,16 +67,13 @@ def _obtain(plan: Plan, clip: Clip, column: str, value: str) -> Path:
 
 
 def _normalise_images(plan: Plan, files: Mapping[str, Path], folder: Path) -> Mapping[str, Any]:
-    from PIL import Image
-
-    from stereozero.images import load_image, normalise_image
+    from stereozero.images import load_image, normalise_image, save_png
 
     video, notes = plan.config.video, {}
     for column, path in files.items():
         picture = load_image(path)
         notes[column] = {"height": picture.shape[0], "width": picture.shape[1]}
-        normalised = normalise_image(picture, video.height, video.width, video.fit.value)
-        Image.fromarray(normalised).save(folder / _IMAGES[column])
+        save_png(folder / _IMAGES[column], normalise_image(picture, video.height, video.width, video.fit.value))
     return notes
 
 
@@ -86,7 +83,7 @@ def _check_videos(clip: Clip, files: Mapping[str, Path], folder: Path) -> Mappin
 
     source = read_video(files["source_video"])
     frames, height, width, _ = source.frames.shape
-    check_even_size(height, width, files["source_video"])
+    check_even_size(source.frames, files["source_video"])
     write_lossless(folder / _VIDEOS["source_video"], source.frames, source.fps)
     for column in ("truth_video", "target_video"):
         if column in files:

@@ -11,8 +11,6 @@ from stereozero.plan import Plan
 from stereozero.stages.stage import Stage
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from stereozero.world import Clip as RenderedClip
 
 _RENDERER_VERSION = 1  # raised when the same seed renders other pixels
@@ -67,26 +65,21 @@ def _render(plan: Plan, clip: Clip, strength: float) -> "RenderedClip":
 def _make_world(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path) -> None:
     from safetensors.numpy import save_file
 
-    from stereozero.video import write_lossless
+    from stereozero.video import to_uint8, write_lossless
 
     rendered = _render(plan, clip, plan.strength(clip))
-    write_lossless(folder / "source.mkv", _to_8_bits(rendered.left), plan.config.video.fps)
+    write_lossless(folder / "source.mkv", to_uint8(rendered.left), plan.config.video.fps)
     geometry = {"depth": rendered.depth, "disparity": rendered.disparity, "flow": rendered.flow}
     save_file(geometry, folder / "geometry.safetensors")
     (folder / "caption.txt").write_text(rendered.caption + "\n", encoding="utf-8")
 
 
 def _make_truth(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path) -> None:
-    from stereozero.video import write_lossless, write_mask
+    from stereozero.video import to_uint8, write_lossless, write_mask
 
     rendered = _render(plan, clip, artifact.parameters["strength"])
-    write_lossless(folder / "target.mkv", _to_8_bits(rendered.right), plan.config.video.fps)
+    write_lossless(folder / "target.mkv", to_uint8(rendered.right), plan.config.video.fps)
     write_mask(folder / "disoccluded.mkv", rendered.right_hidden, plan.config.video.fps)
-
-
-def _to_8_bits(frames: "np.ndarray") -> "np.ndarray":
-    """Round colours in [0, 1] to the nearest of 256 levels."""
-    return (frames * 255 + 0.5).astype("uint8")
 
 
 WORLD = Stage(
