@@ -166,3 +166,15 @@ def test_equal_settings_have_equal_keys_however_they_are_written():
     assert first.key == second.key
     assert first.key != Recipe("s", 1, {"a": True, "b": [2, {"c": 3.5}]}, {}).key
     assert json.loads(canonical_json({"ü": 1e300})) == {"ü": 1e300}
+
+
+def test_atomic_path_sweeps_what_a_killed_process_left(tmp_path):
+    script = (
+        "import os, signal; from pathlib import Path; from stereozero.artifacts import atomic_path\n"
+        f"with atomic_path(Path({str(tmp_path / 'x.txt')!r})) as temporary:\n"
+        "    temporary.touch(); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False, stderr=subprocess.DEVNULL).returncode == -9
+    assert len(list(tmp_path.iterdir())) == 1
+    write_json(tmp_path / "x.txt", 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.txt"]

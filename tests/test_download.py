@@ -60,7 +60,7 @@ def test_missing_files_and_unreachable_servers_are_explained(server, tmp_path):
     address, _ = server
     with pytest.raises(InputError, match=r"b\.png: the server answered 404"):
         fetch(f"{address}/b.png", SHA, tmp_path)
-    with pytest.raises(InputError, match="can't be downloaded .*; check the network, or download it by hand"):
+    with pytest.raises(InputError, match=r"can't be downloaded .*; check the network, or download it by hand"):
         fetch("http://127.0.0.1:9/a.png", SHA, tmp_path)
 
 
@@ -74,5 +74,5 @@ def test_a_local_file_is_compared_with_the_manifest(tmp_path):
     (tmp_path / "a").write_bytes(CONTENT)
     verify(tmp_path / "a", SHA)
     verify(tmp_path / "a", None)
-    with pytest.raises(InputError, match="a: checksum mismatch: the manifest says 0{64}, the file has"):
+    with pytest.raises(InputError, match=r"a: checksum mismatch: the manifest says 0{64}, the file has"):
         verify(tmp_path / "a", "0" * 64)

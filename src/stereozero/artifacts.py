@@ -6,6 +6,7 @@ versions). A killed process leaves nothing under a final name; see :func:`build`
 """
 
 import functools
+import glob
 import hashlib
 import json
 import logging
@@ -36,6 +37,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
     format by it). It is flushed to disk before the rename and removed if the block raises; ``final`` is then as before.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(final.parent, final.stem, final.suffix)
     temporary = final.parent / f".{final.stem}.{_process_tag()}{final.suffix}"
     try:
         yield temporary
@@ -210,7 +212,7 @@ def build(artifact: Artifact, recipe: Recipe, notes: dict[str, Any]) -> Iterator
     """
     work = artifact.folder.parent / f".{artifact.folder.name}.{_process_tag()}"
     artifact.folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(artifact.folder)
+    _sweep(artifact.folder.parent, artifact.folder.name)
     work.mkdir()
     started = time.monotonic()
     try:
@@ -267,7 +269,7 @@ def make_all(
             failures[artifact.clip_id] = str(error)
             log.error("%s: FAILED: %s", position, error)
         except OSError as error:
-            failures[artifact.clip_id] = _disk_message(error)
+            failures[artifact.clip_id] = system_message(error, artifact.folder)
             log.error("%s: FAILED: %s", position, failures[artifact.clip_id])
         except Exception as error:
             failures[artifact.clip_id] = f"unexpected {type(error).__name__}: {error}"
@@ -293,24 +295,24 @@ def _make_one(
     log.info("%s: made in %.1f s", position, time.monotonic() - started)
 
 
-def _disk_message(error: OSError) -> str:
-    where = f" ({error.filename})" if error.filename else ""
-    return (
-        f"the operating system said: {error.strerror or error}{where}; check disk space and permissions, then run again"
-    )
+def system_message(error: OSError, writing: Path | None = None) -> str:
+    """Return what a person can do with an error of the operating system: disk full, no permission, ..."""
+    where = error.filename or writing
+    at = f" ({where})" if where else ""
+    return f"the operating system said: {error.strerror or error}{at}; check disk space and permissions, then run again"
 
 
 def _process_tag() -> str:
     return f"partial-{socket.gethostname()}-{os.getpid()}"
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what killed processes of this machine left beside ``folder``; a live process's folder is let be."""
-    prefix = f".{folder.name}.partial-{socket.gethostname()}-"
-    for left in folder.parent.glob(f"{prefix}*"):
-        tag = left.name.removeprefix(prefix)
+def _sweep(folder: Path, name: str, suffix: str = "") -> None:
+    """Remove what killed processes of this machine left of ``name`` in ``folder``; what live ones write is let be."""
+    prefix = f".{name}.partial-{socket.gethostname()}-"
+    for left in folder.glob(f"{glob.escape(prefix)}*{suffix}"):
+        tag = left.name.removeprefix(prefix).removesuffix(suffix)
         if tag.isdigit() and not _is_alive(int(tag)):
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def _is_alive(pid: int) -> bool:

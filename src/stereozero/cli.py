@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from stereozero.artifacts import system_message
 from stereozero.config import read_yaml
 from stereozero.errors import StageError, StereoZeroError
 from stereozero.jobs import STAGES, damaged_artifacts, plan_jobs, write_marker
@@ -23,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed.call(parsed)
     except StereoZeroError as error:
         log.error("error: %s", error)
+        return 1
+    except OSError as error:
+        log.error("error: %s", system_message(error))
         return 1
     return 0
 

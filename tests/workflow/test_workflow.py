@@ -9,7 +9,7 @@ import pytest
 
 from stereozero.video import write_lossless, write_mp4
 
-from .conftest import checksums
+from .running import checksums
 
 pytestmark = pytest.mark.slow
 
