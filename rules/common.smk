@@ -1,6 +1,8 @@
 # Helpers only. What runs, in which order and when again is decided in src/stereozero/jobs.py; rules call the CLI.
 
+import shlex
 import sys
+from pathlib import Path
 
 from stereozero.errors import StereoZeroError
 from stereozero.jobs import plan_jobs
@@ -16,10 +18,12 @@ def read_plan():
         sys.exit(f"\nNothing was started.\n{error}\n")
 
 
+# Jobs run the stereozero that lies beside this Python, whether or not its environment is activated.
+shell.prefix(f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
+
 PLAN = read_plan()
 JOBS = plan_jobs(PLAN)
 ENVIRONMENT = workflow.source_path("../environment.yml")
-STEREOZERO = f"{sys.executable} -m stereozero"  # the same Python in every job, whatever is on PATH
 
 if workflow.is_main_process:
     for line in describe_plan(PLAN):
@@ -42,3 +46,8 @@ def needs_of(job):
     if job.stage.name != "inputs" and markers_of("inputs"):
         needs.append(ancient(str(PLAN.paths.inputs_checked)))
     return needs
+
+
+def command(*arguments):
+    """Return the arguments of a stereozero call that reads the plan."""
+    return [*arguments, "--plan", str(PLAN.paths.plan)]

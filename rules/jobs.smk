@@ -9,19 +9,19 @@ for job in JOBS:
             needs_of(job),
         output:
             str(job.marker),
-        params:
-            arguments=job.arguments,
-            fingerprint=job.fingerprint,
         log:
             str(job.log),
         conda:
             ENVIRONMENT
-        message:
-            job.title
         resources:
             gpu=int(job.stage.needs_gpu),
+        params:
+            arguments=command(*job.arguments),
+            fingerprint=job.fingerprint,
+        message:
+            job.title
         shell:
-            "{STEREOZERO} {params.arguments:q} --plan {PLAN.paths.plan:q} > {log:q} 2>&1"
+            "stereozero {params.arguments:q} > {log:q} 2>&1"
 
 
 rule inputs_checked:

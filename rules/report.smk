@@ -6,16 +6,15 @@ rule gallery:
         markers_of("inputs", "deliver", "evaluate"),
         rules.tables.input,
     output:
-        report(
-            str(PLAN.paths.gallery / "index.html"), category="Gallery"
-        ),
-    params:
-        fingerprint=PLAN.fingerprint,
+        report(str(PLAN.paths.gallery / "index.html"), category="Gallery"),
     log:
         str(PLAN.paths.log("gallery", "", "all")),
     conda:
         ENVIRONMENT
+    params:
+        arguments=command("gallery"),
+        fingerprint=PLAN.fingerprint,
     message:
         "gallery: a page with every clip"
     shell:
-        "{STEREOZERO} gallery --plan {PLAN.paths.plan:q} > {log:q} 2>&1"
+        "stereozero {params.arguments:q} > {log:q} 2>&1"

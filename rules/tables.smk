@@ -4,23 +4,22 @@
 rule tabulate:
     input:
         scores=markers_of("evaluate"),
-        published=PLAN.config.published + "/table1.csv",
+        published=str(PLAN.published("table1")),
     output:
         scores=str(PLAN.paths.tables / "scores.csv"),
         csv=str(PLAN.paths.tables / "table1.csv"),
-        markdown=report(
-            str(PLAN.paths.tables / "table1.md"), category="Tables"
-        ),
-    params:
-        fingerprint=PLAN.fingerprint,
+        markdown=report(str(PLAN.paths.tables / "table1.md"), category="Tables"),
     log:
         str(PLAN.paths.log("tabulate", "", "all")),
     conda:
         ENVIRONMENT
+    params:
+        arguments=command("tabulate"),
+        fingerprint=PLAN.fingerprint,
     message:
         "tabulate: scores.csv and Table 1"
     shell:
-        "{STEREOZERO} tabulate --plan {PLAN.paths.plan:q} > {log:q} 2>&1"
+        "stereozero {params.arguments:q} > {log:q} 2>&1"
 
 
 rule tables:
@@ -31,17 +30,16 @@ rule tables:
 rule table5:
     output:
         csv=str(PLAN.paths.tables / "table5.csv"),
-        markdown=report(
-            str(PLAN.paths.tables / "table5.md"), category="Tables"
-        ),
-    params:
-        settings=PLAN.config.warp_timing.model_dump(),
+        markdown=report(str(PLAN.paths.tables / "table5.md"), category="Tables"),
     log:
         str(PLAN.paths.log("time-warp", "", "all")),
     conda:
         ENVIRONMENT
+    threads: workflow.cores
+    params:
+        arguments=command("time-warp"),
+        settings=PLAN.config.warp_timing.model_dump(),
     message:
         "table 5: timing three forward warps (the nested loop takes minutes)"
-    threads: workflow.cores
     shell:
-        "{STEREOZERO} time-warp --plan {PLAN.paths.plan:q} > {log:q} 2>&1"
+        "stereozero {params.arguments:q} > {log:q} 2>&1"

@@ -49,6 +49,10 @@ class Plan:
         config = self.config.model_dump(mode="json", exclude={"batch_size", "device", "warp_timing"})
         return hashlib.sha256(canonical_json([config, rows_as_json(self.clips)]).encode()).hexdigest()[:16]
 
+    def published(self, table: str) -> Path:
+        """Return the file with the paper's numbers of a table, e.g. ``table1``."""
+        return Path(self.config.published) / f"{table}.csv"
+
     def clip(self, clip_id: str) -> Clip:
         """Return the clip with this id.
 

@@ -49,7 +49,7 @@ def read_published(plan: Plan, table: str) -> pd.DataFrame:
     Raises:
         InputError: the file is missing.
     """
-    path = Path(plan.config.published) / f"{table}.csv"
+    path = plan.published(table)
     if not path.is_file():
         raise InputError(f"{path}: is missing; the config's 'published' must name the folder with the paper's tables")
     return pd.read_csv(path)
