@@ -23,6 +23,7 @@ _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem;color:#222}"
     "img,video{max-width:100%;image-rendering:pixelated}video{width:24rem}figure{display:inline-block;margin:.5rem}"
     "table{border-collapse:collapse;font-size:.8rem}td,th{border:1px solid #ccc;padding:.2rem .4rem;text-align:right}"
+    ".wide{overflow-x:auto}td:first-child{text-align:left;white-space:nowrap}"
     "figcaption{font-size:.8rem;color:#555}h2{margin-top:3rem}"
 )
 
@@ -93,7 +94,7 @@ def _table(plan: Plan) -> Iterator[str]:
             name for name in measured.columns if not name.endswith(("_low", "_high", "_clips")) and name != "origin"
         ]
         yield "<h2>Table 1, measured</h2>"
-        yield measured[shown].to_html(index=False, float_format="%.3g", na_rep="–", border=0)
+        yield f"<div class=wide>{measured[shown].to_html(index=False, float_format='%.3g', na_rep='–', border=0)}</div>"
 
 
 def _figure(plan: Plan, method: str, clip: Clip) -> str:
