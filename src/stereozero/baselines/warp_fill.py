@@ -1,8 +1,8 @@
 """Depth-image-based rendering: warp the source view forward, then fill the holes.
 
 The classical baseline, and what a video model has to beat: geometry is as good as the disparity, invented content is
-as good as the fill. Fills are functions of one protocol, :class:`Fill`, looked up by name in ``FILLS``. A fill sees the whole
-clip, so one that propagates content over time fits in as well.
+as good as the fill. Fills are functions of one protocol, :class:`Fill`, looked up by name in ``FILLS``. A fill sees
+the whole clip, so one that propagates content over time fits in as well.
 """
 
 from collections.abc import Mapping
@@ -45,13 +45,14 @@ class WarpedClip:
 
 
 class Fill(Protocol):
-    """Fills the holes of a clip.
+    """A way to fill the holes of a clip."""
 
-    Returns the frames, (F, 3, H, W) float32 in [0, 1]: the clip's where it is not blank, and something else than
-    emptiness where it is. It must not change the clip.
-    """
+    def __call__(self, clip: WarpedClip) -> Tensor:
+        """Return frames (F, 3, H, W) float32 in [0, 1]: the clip's where not blank, something sensible where blank.
 
-    def __call__(self, clip: WarpedClip) -> Tensor: ...
+        The clip itself must stay as it is.
+        """
+        ...
 
 
 class Filled(NamedTuple):
@@ -84,9 +85,9 @@ def warp_fill(
         strength: the shift of disparity 1 in percent of the width, in [-100, 100]. Above 0 makes the right view.
         fill: a name in ``FILLS``.
         mode: how to warp, see :func:`stereozero.stereo.warp.forward_warp`.
-        halo: columns on the background side of a hole that are filled along with it. There the source pixels mix background
-            with the object that stood before it, and would leave its outline on the background and be spread by the fill.
-            Holes of one column are left as they are: they are cracks of the whole-cell warp, not beside an object.
+        halo: columns on the background side of a hole that are filled along with it. Source pixels there often mix
+            the background with the object beside it; kept, they would leave the object's outline on the background,
+            and the fill would spread it. Holes of one column get none: they are cracks of the whole-cell warp.
         device: torch device of the warp and of the fills that are not OpenCV's.
 
     Returns:
@@ -102,9 +103,9 @@ def warp_fill(
         raise InputError(f"disparity has shape {disparity.shape}; the frames ask for {frames.shape[:3]}")
     if halo < 0:
         raise InputError(f"halo is {halo}; it must be 0 or more")
-    check_disparity(torch.from_numpy(disparity))
-    source = _to_tensor(frames, device)  # (F, 3, H, W)
-    holed = _warp_clip(source, torch.from_numpy(disparity).to(device), strength, mode)
+    values = _own(disparity)  # (F, H, W)
+    check_disparity(values)
+    holed = _warp_clip(_to_tensor(frames, device), values.to(device), strength, mode)
     filled = FILLS[fill](replace(holed, blank=_with_halo(holed.blank, halo, strength)))  # (F, 3, H, W)
     return Filled(_to_8_bit(filled), holed.blank.cpu().numpy())
 
@@ -119,10 +120,8 @@ def edge_stretch(clip: WarpedClip) -> Tensor:
     """
     left, right = _nearest_with_value(clip.blank)  # (F, H, W) each
     width = clip.blank.shape[-1]
-    if clip.strength > 0:
-        chosen = torch.where(right < width, right, left)  # (F, H, W)
-    else:
-        chosen = torch.where(left >= 0, left, right)  # (F, H, W)
+    from_right = (left < 0) | (right < width) if clip.strength > 0 else left < 0  # (F, H, W)
+    chosen = torch.where(from_right, right, left)  # (F, H, W)
     return _fill_from_columns(clip, chosen)
 
 
@@ -238,10 +237,9 @@ def _farther_end(clip: WarpedClip) -> Tensor:
     width = clip.blank.shape[-1]
     left_disparity = clip.disparity.gather(-1, left.clamp(min=0))  # (F, H, W)
     right_disparity = clip.disparity.gather(-1, right.clamp(max=width - 1))  # (F, H, W)
-    if clip.strength > 0:
-        left_is_farther = left_disparity < right_disparity  # (F, H, W)
-    else:
-        left_is_farther = left_disparity <= right_disparity  # (F, H, W)
+    # At equal disparity the right end is background for a positive strength, the left one for a negative.
+    compare = torch.lt if clip.strength > 0 else torch.le
+    left_is_farther = compare(left_disparity, right_disparity)  # (F, H, W)
     take_left = (right == width) | ((left >= 0) & left_is_farther)  # (F, H, W)
     return torch.where(take_left, left, right)
 
@@ -294,9 +292,14 @@ def _check_frames(frames: np.ndarray) -> None:
 
 def _to_tensor(frames: np.ndarray, device: str | torch.device) -> Tensor:
     """Turn (F, H, W, 3), uint8 or floating point, into (F, 3, H, W) float32 in [0, 1]."""
-    tensor = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2)  # (F, 3, H, W)
+    tensor = _own(frames).to(device).permute(0, 3, 1, 2)  # (F, 3, H, W)
     scale = 255 if frames.dtype == np.uint8 else 1
     return tensor.contiguous().float() / scale
+
+
+def _own(array: np.ndarray) -> Tensor:
+    """Copy an array into a tensor; torch takes over neither read-only arrays nor flipped ones."""
+    return torch.from_numpy(np.array(array, order="C"))
 
 
 def _to_8_bit(frames: Tensor) -> np.ndarray:

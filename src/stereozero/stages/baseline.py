@@ -30,7 +30,7 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
         case WarpFill():
             inputs = {"source": source, "disparity": plan.paths.disparity(settings.depth, clip.clip_id)}
             files = ("target.mkv", "blank.mkv")
-            parameters |= {"fill": settings.fill, "warp": settings.warp, "strength": strength}
+            parameters |= {**settings.model_dump(mode="json", exclude={"depth"}), "strength": strength}
     return [Artifact(clip.clip_id, folder, files, parameters, inputs)]
 
 
@@ -50,7 +50,13 @@ def _warp_and_fill(artifact: Artifact, folder: Path, device: str) -> Mapping[str
     disparity = load_disparity(artifact.inputs["disparity"])
     settings = artifact.parameters
     target, blank = warp_fill(
-        source.frames, disparity, settings["strength"], settings["fill"], mode=settings["warp"], device=device
+        source.frames,
+        disparity,
+        settings["strength"],
+        settings["fill"],
+        mode=settings["warp"],
+        halo=settings["halo"],
+        device=device,
     )
     write_lossless(folder / "target.mkv", target, source.fps)
     write_mask(folder / "blank.mkv", blank, source.fps)

@@ -1,0 +1,1 @@
+"""Baselines: other ways to make the target view, one file each."""
