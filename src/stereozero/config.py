@@ -95,7 +95,8 @@ class WarpFill(_Section):
     kind: Literal["warp-fill"]
     depth: str = Field(description="name of a variant in 'depths'")
     fill: Literal["edge-stretch", "background", "mirror", "telea", "navier-stokes"] = "background"
-    warp: Literal["whole", "subpixel"] = Field("subpixel", description="shift by whole pixels or splat between them")
+    warp: Literal["whole", "subpixel"] = Field("subpixel", description="shift by whole pixels or by fractions")
+    halo: int = Field(1, ge=0, le=16, description="columns beside a hole that are filled along with it: mixed edge pixels")
     strength: Strength | None = Field(None, description="overrides the run's strength")
 
 
