@@ -5,6 +5,7 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
+include: "rules/weights.smk"
 include: "rules/jobs.smk"
 include: "rules/targets.smk"
 include: "rules/tables.smk"

@@ -7,6 +7,7 @@ from pathlib import Path
 from stereozero.errors import StereoZeroError
 from stereozero.jobs import plan_jobs
 from stereozero.plan import describe_plan, prepare, resolve
+from stereozero.weights import needed_models
 
 
 def read_plan():

@@ -13,14 +13,16 @@ for job in JOBS:
             str(job.log),
         conda:
             ENVIRONMENT
+        threads: 1
         resources:
-            gpu=int(job.stage.needs_gpu),
+            gpu=int(job.stage.needs_gpu and PLAN.config.device != "cpu"),
         params:
             arguments=command(*job.arguments),
             fingerprint=job.fingerprint,
         message:
             job.title
         shell:
+            "export OMP_NUM_THREADS={threads} OPENCV_FOR_THREADS_NUM={threads}; "
             "stereozero {params.arguments:q} > {log:q} 2>&1"
 
 

@@ -3,7 +3,7 @@
 
 rule gallery:
     input:
-        markers_of("inputs", "deliver", "evaluate"),
+        markers_of("inputs", "generate", "deliver", "evaluate"),
         rules.tables.input,
     output:
         report(str(PLAN.paths.gallery / "index.html"), category="Gallery"),

@@ -11,6 +11,11 @@ rule inputs:
         markers_of("inputs"),
 
 
+rule generate:
+    input:
+        markers_of("generate"),
+
+
 rule depth:
     input:
         markers_of("depth"),

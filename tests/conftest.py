@@ -1,12 +1,13 @@
 """What several tests need: a small run of world clips, and videos to read."""
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from manifest_files import write_rows
 
+from stereozero.images import save_png
 from stereozero.plan import Plan, resolve
 
 REPOSITORY = Path(__file__).parents[1]
@@ -17,13 +18,7 @@ def write_manifest(tmp_path) -> Callable[..., Path]:
     """Return a function that writes rows (dicts) as a manifest and returns its path."""
 
     def write(*rows: dict) -> Path:
-        path = tmp_path / "clips.csv"
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        return path
+        return write_rows(tmp_path / "clips.csv", rows)
 
     return write
 
@@ -56,6 +51,52 @@ def world_config(tmp_path, write_manifest, world_rows) -> dict:
 def world_plan(world_config) -> Plan:
     """Return the plan of the small run."""
     return resolve(world_config, "config.yaml")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """Return the folder of a DynamiCrafter of named tensors: 4 frames of 32 x 48 pixels."""
+    import torch
+    from tiny_dynamicrafter import VARIANT, build_modules, official_tensors
+
+    from stereozero.backbones.dynamicrafter import DynamiCrafter
+    from stereozero.backbones.dynamicrafter.checkpoint import fill
+
+    with torch.device("meta"):
+        modules = build_modules()
+    fill(modules, official_tensors(), Path("official"), device="cpu", dtype=torch.float32)
+    folder = tmp_path_factory.mktemp("tiny-model")
+    DynamiCrafter(modules, VARIANT).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def image_rows(tmp_path) -> list[dict]:
+    """Return rows of three clips that start from images, one in each mode."""
+    noise = np.random.default_rng(1).integers(0, 256, (2, 4, 6, 3), dtype=np.uint8)
+    for name, picture in zip(("first.png", "second.png"), noise, strict=True):
+        save_png(tmp_path / name, np.repeat(np.repeat(picture, 8, axis=0), 8, axis=1))
+    row = {"prompt": "a red ball moves left", "image": "first.png", "mode": "plain", "end_image": ""}
+    return [
+        {**row, "clip_id": "plain"},
+        {**row, "clip_id": "between", "mode": "interpolation", "end_image": "second.png"},
+        {**row, "clip_id": "round", "mode": "loop"},
+    ]
+
+
+@pytest.fixture
+def image_config(tmp_path, write_manifest, image_rows, tiny_model) -> dict:
+    """Return the configuration of a small run over the image clips."""
+    return {
+        "run": "test",
+        "results": str(tmp_path / "results"),
+        "manifest": str(write_manifest(*image_rows)),
+        "published": str(REPOSITORY / "benchmark" / "published"),
+        "video": {"height": 32, "width": 48, "frames": 4, "fps": 8},
+        "device": "cpu",
+        "generator": {"kind": "dynamicrafter", "folder": str(tiny_model), "steps": 3},
+        "methods": {"mono-copy": {"kind": "mono-copy"}},
+    }
 
 
 @pytest.fixture

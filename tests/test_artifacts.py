@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -137,6 +138,15 @@ def test_leftovers_of_killed_processes_are_swept_and_those_of_live_ones_are_not(
     alive.mkdir()
     make_all("stage", 1, [artifact(tmp_path)], Maker())
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["c", alive.name])
+
+
+def test_leftovers_of_an_artefact_that_is_complete_are_swept_too(tmp_path):
+    make_all("stage", 1, [artifact(tmp_path)], Maker())
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (tmp_path / f".c.partial-{socket.gethostname()}-{ended.pid}").mkdir()
+    make_all("stage", 1, [artifact(tmp_path)], Maker())
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
 def test_atomic_path_keeps_the_old_file_when_the_block_fails(tmp_path):

@@ -81,6 +81,10 @@ def test_missing_and_broken_files_are_named(tmp_path):
         read_yaml(tmp_path / "list.yaml")
 
 
+def test_the_achieved_disparity_can_not_be_left_out():
+    assert "metrics: 'disparity' is missing; delivery and the convergence rest on" in refused(metrics=["fidelity"])
+
+
 def test_yaml_can_not_run_code(tmp_path):
     (tmp_path / "evil.yaml").write_text("run: !!python/object/apply:os.system ['true']")
     with pytest.raises(InputError, match="not valid YAML"):

@@ -64,3 +64,19 @@ def test_damage_is_found_through_the_markers(tmp_path):
     assert damaged_artifacts(tmp_path) == {marker: {"world/c": "it has no readable record"}}
     with pytest.raises(InputError, match="is not the folder of a run"):
         damaged_artifacts(tmp_path / "world")
+
+
+def test_editing_the_generator_changes_generation_alone_and_memory_settings_nothing(image_config):
+    before = fingerprints(image_config)
+    assert "generate_1of1" in before
+    image_config["generator"]["offload"] = True
+    assert changed(before, fingerprints(image_config)) == set()
+    image_config["generator"]["steps"] = 2
+    assert changed(before, fingerprints(image_config)) == {"generate_1of1"}
+
+
+def test_generation_waits_for_its_images_and_everything_else_for_generation(image_config):
+    jobs = {job.name: job for job in plan_jobs(resolve(image_config, "config.yaml"))}
+    needs = {name: {path.parent.name for path in job.needs} for name, job in jobs.items()}
+    assert "inputs" in needs["generate_1of1"]
+    assert needs["baseline_mono-copy_1of1"] == {"generate"}

@@ -1,6 +1,7 @@
-import csv
+from pathlib import Path
 
 import pytest
+from manifest_files import write_rows
 
 from stereozero.errors import InputError
 from stereozero.manifest import Clip, ClipKind, load_manifest, rows_as_json
@@ -8,14 +9,8 @@ from stereozero.manifest import Clip, ClipKind, load_manifest, rows_as_json
 SHA = "0" * 64
 
 
-def write(folder, *rows: dict) -> object:
-    path = folder / "clips.csv"
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
+def write(folder, *rows: dict) -> Path:
+    return write_rows(folder / "clips.csv", rows)
 
 
 def refused(folder, *rows: dict) -> str:

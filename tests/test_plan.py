@@ -20,6 +20,11 @@ def test_a_method_that_no_clip_can_feed_is_refused(world_config):
         resolve(world_config, "config.yaml")
 
 
+def test_the_papers_tables_must_be_there(world_config, tmp_path):
+    with pytest.raises(InputError, match=r"published: there is no .*table1\.csv; name the"):
+        resolve({**world_config, "published": str(tmp_path)}, "config.yaml")
+
+
 def test_a_video_without_any_disparity_is_refused(world_config, write_manifest, world_rows, tmp_path):
     (tmp_path / "v.mp4").touch()
     write_manifest(*world_rows, {"clip_id": "v", "source_video": "v.mp4"})

@@ -212,7 +212,6 @@ def build(artifact: Artifact, recipe: Recipe, notes: dict[str, Any]) -> Iterator
     """
     work = artifact.folder.parent / f".{artifact.folder.name}.{_process_tag()}"
     artifact.folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(artifact.folder.parent, artifact.folder.name)
     work.mkdir()
     started = time.monotonic()
     try:
@@ -285,6 +284,7 @@ def _make_one(
     recipe: Recipe,
     make: Callable[[Artifact, Path], Mapping[str, Any] | None],
 ) -> None:
+    _sweep(artifact.folder.parent, artifact.folder.name)
     if is_current(artifact, recipe):
         log.info("%s: present", position)
         return

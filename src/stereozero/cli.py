@@ -12,6 +12,7 @@ from stereozero.errors import StageError, StereoZeroError
 from stereozero.jobs import STAGES, damaged_artifacts, plan_jobs, write_marker
 from stereozero.plan import describe_plan, prepare, read_plan
 from stereozero.stages.stage import Stage
+from stereozero.weights import needed_models
 
 log = logging.getLogger("stereozero")
 
@@ -37,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_plan(commands)
     for stage in STAGES:
         _add_stage(commands, stage)
+    _add_weights(commands)
     _add_summaries(commands)
     _add_time_warp(commands)
     _add_verify(commands)
@@ -72,6 +74,21 @@ def _run_stage(parsed: argparse.Namespace) -> None:
     stage.run(plan, parsed.variant, clips)
     if parsed.marker:
         write_marker(parsed.marker, plan, stage, parsed.variant, clips)
+
+
+def _add_weights(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("weights", help="fetch and verify published models that a run needs")
+    command.add_argument("--plan", type=Path, required=True, help="plan.json of the run")
+    command.add_argument("--models", nargs="+", metavar="NAME", help="models; default: all that the run needs")
+    command.set_defaults(call=_weights)
+
+
+def _weights(parsed: argparse.Namespace) -> None:
+    from stereozero.stages.fetch_weights import fetch_weights
+
+    plan = read_plan(parsed.plan)
+    for name in parsed.models or needed_models(plan.config):
+        fetch_weights(plan, name)
 
 
 def _add_summaries(commands: argparse._SubParsersAction) -> None:

@@ -8,10 +8,18 @@ import difflib
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from stereozero.errors import InputError
 
@@ -53,6 +61,45 @@ class VideoFormat(_Section):
     fit: Fit = Field(Fit.COVER, description="how conditioning images are brought to height x width")
 
 
+def _as_text(value: Any) -> Any:
+    """YAML reads ``variant: 512`` as a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class DynamiCrafterGenerator(_Section):
+    """DynamiCrafter, an official model (`variant`) or a saved `folder`. Empty keys take the model's own preset."""
+
+    kind: Literal["dynamicrafter"]
+    variant: Annotated[Literal["1024", "512", "512-interp", "256"] | None, BeforeValidator(_as_text)] = Field(
+        None, description="official model; its weights are fetched once (10.4 GB)"
+    )
+    checkpoint: str | None = Field(None, description="file with the variant's weights, instead of fetching them")
+    folder: str | None = Field(None, description="saved model, such as the embedded one, instead of a variant")
+    steps: int = Field(50, ge=1, le=1000, description="DDIM steps")
+    eta: float = Field(1.0, ge=0, le=1, description="share of the noise that each step adds anew; 0 adds none")
+    guidance: float = Field(7.5, ge=1, le=100, description="classifier-free guidance; 1 is none")
+    guidance_rescale: float | None = Field(None, ge=0, le=1, description="pulls the guided spread back; 0 is none")
+    dynamic_rescale: float | None = Field(None, gt=0, le=1, description="the latents' scale at high noise; 1 is none")
+    spacing: Literal["trailing", "uniform"] | None = Field(None, description="of the steps over the training steps")
+    frame_stride: int | None = Field(
+        None, ge=1, le=64, description="the model's fs; 256: more is faster, others: slower"
+    )
+    dtype: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="of weights and networks; latents stay fp32")
+    guidance_in_one_batch: bool = Field(True, description="false: two calls, slower, less memory")
+    vae_frames: int = Field(1, ge=1, le=1024, description="frames in one call of the VAE; fewer take less memory")
+    offload: bool = Field(False, description="only the network in use on the device: least memory, slower")
+    compile: bool = Field(False, description="torch.compile: minutes at the start, then faster")
+
+    @model_validator(mode="after")
+    def _names_one_model(self) -> Self:
+        if (self.variant is None) == (self.folder is None):
+            found = "neither" if self.variant is None else "both"
+            raise ValueError(f"needs either 'variant' (1024, 512, 512-interp, 256) or 'folder', found {found}")
+        if self.checkpoint is not None and self.variant is None:
+            raise ValueError("'checkpoint' needs 'variant', which says what model the file holds")
+        return self
+
+
 class GivenDepth(_Section):
     """The disparity file or video that the manifest names for the clip."""
 
@@ -66,6 +113,8 @@ class WorldDepth(_Section):
     estimator: Literal["world"]
 
 
+# One kind so far; with a second this becomes a union told apart by 'kind', as depths and methods are.
+AnyGenerator = DynamiCrafterGenerator
 AnyDepth = GivenDepth | WorldDepth
 Depth = Annotated[AnyDepth, Field(discriminator="estimator")]
 
@@ -96,7 +145,9 @@ class WarpFill(_Section):
     depth: str = Field(description="name of a variant in 'depths'")
     fill: Literal["edge-stretch", "background", "mirror", "telea", "navier-stokes"] = "background"
     warp: Literal["whole", "subpixel"] = Field("subpixel", description="shift by whole pixels or by fractions")
-    halo: int = Field(1, ge=0, le=16, description="columns beside a hole that are filled along with it: mixed edge pixels")
+    halo: int = Field(
+        1, ge=0, le=16, description="columns beside a hole that are filled along with it: mixed edge pixels"
+    )
     strength: Strength | None = Field(None, description="overrides the run's strength")
 
 
@@ -153,6 +204,12 @@ class WarpTiming(_Section):
     loop_repeats: int = Field(1, ge=1, le=100, description="for the nested loop, which takes minutes at 1024")
 
 
+def _with_disparity(metrics: list[str]) -> list[str]:
+    if "disparity" not in metrics:
+        raise ValueError("'disparity' is missing; delivery and the convergence rest on the disparity achieved")
+    return metrics
+
+
 class Config(_Section):
     """One run."""
 
@@ -164,10 +221,14 @@ class Config(_Section):
     strength: Strength = 4.0
     batch_size: int = Field(16, ge=1, le=10_000, description="clips a job, on average; changes no result and no path")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is any")
+    weights_folder: str | None = Field(None, description="for fetched weights; default: the Hugging Face cache")
     video: VideoFormat = VideoFormat()
+    generator: AnyGenerator | None = Field(None, description="makes videos of images; without it they stay images")
     depths: dict[Name, Depth] = Field(default={}, validate_default=True)
     methods: dict[Name, Method] = Field(default={}, validate_default=True)
-    metrics: list[Metric] = Field(list(get_args(Metric)), description="each where a clip has what it needs")
+    metrics: Annotated[list[Metric], AfterValidator(_with_disparity)] = Field(
+        list(get_args(Metric)), description="each where a clip has what it needs; disparity must be among them"
+    )
     delivery: Delivery = Delivery()
     tables: Tables = Tables()
     warp_timing: WarpTiming = WarpTiming()
@@ -277,6 +338,8 @@ def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list
         section = _tagged(AnyMethod, "kind", location[2])
     elif location[0] == "depths":
         section = _tagged(AnyDepth, "estimator", location[2])
+    elif location[0] == "generator":
+        section = AnyGenerator
     else:
         section = model.model_fields[str(location[0])].annotation
     return list(section.model_fields)

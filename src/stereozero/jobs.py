@@ -18,11 +18,12 @@ from stereozero.stages.baseline import BASELINE
 from stereozero.stages.deliver import DELIVER
 from stereozero.stages.depth import DEPTH
 from stereozero.stages.evaluate import EVALUATE
+from stereozero.stages.generate import GENERATE
 from stereozero.stages.inputs import INPUTS
 from stereozero.stages.stage import Stage
 from stereozero.stages.world import TRUTH, WORLD
 
-STAGES = (INPUTS, WORLD, TRUTH, DEPTH, BASELINE, DELIVER, EVALUATE)
+STAGES = (INPUTS, GENERATE, WORLD, TRUTH, DEPTH, BASELINE, EVALUATE, DELIVER)
 
 
 @dataclass(frozen=True)

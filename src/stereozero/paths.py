@@ -3,7 +3,9 @@
 Layout under ``<results>/<run>/``, one folder a clip at the end of each path::
 
     plan.json                          the resolved config and manifest that jobs read
+    weights/<model>/                   model.json: what a fetched model is; where it came from in source.json
     inputs/<clip>/                     image.png, end_image.png | source.mkv, truth.mkv, target.mkv
+    generated/<clip>/                  trajectory.safetensors, source.mkv, preview.mp4, for some all_frames.mkv
     world/<clip>/                      source.mkv, geometry.safetensors, caption.txt
     truth/<strength>/<clip>/           target.mkv, disoccluded.mkv
     depth/<variant>/<clip>/            disparity.safetensors, preview.mp4
@@ -78,10 +80,26 @@ class RunPaths:
         """Folder of a rendered clip."""
         return self.root / "world" / clip_id
 
+    def weights(self, model: str) -> Path:
+        """Checksum and size of a fetched model's file; written when it has been verified."""
+        return self.root / "weights" / model / "model.json"
+
+    def generated(self, clip_id: str) -> Path:
+        """Folder of a generated clip."""
+        return self.root / "generated" / clip_id
+
+    def trajectory(self, clip_id: str) -> Path:
+        """A generated clip's latents after every step; see :mod:`stereozero.trajectory`."""
+        return self.generated(clip_id) / "trajectory.safetensors"
+
+    def all_frames(self, clip: Clip) -> Path:
+        """A generated clip with every frame of its trajectory; the source view may lack fixed frames at its ends."""
+        return self.generated(clip.clip_id) / ("source.mkv" if clip.mode == "plain" else "all_frames.mkv")
+
     def source_video(self, clip: Clip) -> Path:
         """The source view."""
-        folder = self.world(clip.clip_id) if clip.kind is ClipKind.WORLD else self.inputs(clip.clip_id)
-        return folder / "source.mkv"
+        folders = {ClipKind.WORLD: self.world, ClipKind.IMAGE: self.generated}
+        return folders.get(clip.kind, self.inputs)(clip.clip_id) / "source.mkv"
 
     def truth(self, clip: Clip, strength: float) -> Path:
         """Folder of the true target view: rendered for a strength, or as the manifest gives it."""

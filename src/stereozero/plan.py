@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stereozero.artifacts import canonical_json, write_json
+from stereozero.backbones.variants import Variant
 from stereozero.config import AnyMethod, Config, GivenDepth, WorldDepth, parse_config
 from stereozero.errors import InputError
+from stereozero.generator import advice, misfits, model_files, variant_of
 from stereozero.manifest import Clip, ClipKind, load_manifest, rows_as_json
 from stereozero.paths import RunPaths
+from stereozero.weights import generator_model
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,17 @@ class Plan:
     @cached_property
     def _by_id(self) -> Mapping[str, Clip]:
         return {clip.clip_id: clip for clip in self.clips}
+
+    @cached_property
+    def variant(self) -> Variant:
+        """Fixed choices of the generator's model; only for a plan with a generator."""
+        return variant_of(self.config.generator)
+
+    @cached_property
+    def model_inputs(self) -> Mapping[str, Path]:
+        """Name -> files that stand for the generator's weights: a saved folder's, or the record of fetched ones."""
+        name = generator_model(self.config.generator)
+        return {"model": self.paths.weights(name)} if name else model_files(self.config.generator)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -90,14 +104,22 @@ class Plan:
             case WorldDepth():
                 return clip.kind is ClipKind.WORLD
 
+    def seed(self, clip: Clip) -> int:
+        """Return the seed of everything random in a clip: the row's own, else the run's."""
+        return self.config.seed if clip.seed is None else clip.seed
+
+    def has_source(self, clip: Clip) -> bool:
+        """True if there is or will be a source video; without a generator an image stays an image."""
+        return clip.kind is not ClipKind.IMAGE or self.config.generator is not None
+
     def has_truth(self, clip: Clip) -> bool:
         """True if the true target view of the clip is known."""
         return clip.kind is ClipKind.WORLD or clip.truth_video is not None
 
     def runs(self, method: str, clip: Clip) -> bool:
         """True if a method variant has all it needs of the clip."""
-        if clip.kind is ClipKind.IMAGE:
-            return False  # there is no generator in this version: images go as far as the inputs stage
+        if not self.has_source(clip):
+            return False
         settings = self.config.methods[method]
         match settings.kind:
             case "mono-copy":
@@ -163,11 +185,15 @@ def resolve(content: Mapping[str, Any], where: str) -> Plan:
 
 
 def _mismatches(plan: Plan) -> Iterator[str]:
+    if not plan.published("table1").is_file():
+        yield f"published: there is no {plan.published('table1')}; name the repository's benchmark/published"
+    images = [clip for clip in plan.clips if clip.kind is ClipKind.IMAGE]
+    if plan.config.generator is not None and images:
+        yield from misfits(plan.config.generator, plan.config.video)
     needed = {method.depth for method in plan.config.methods.values() if hasattr(method, "depth")}
     finished = [name for name, method in plan.config.methods.items() if method.kind == "finished"]
     for name in plan.config.methods:
-        videos = [clip for clip in plan.clips if clip.kind is not ClipKind.IMAGE]
-        if videos and not plan.method_clips(name):
+        if any(map(plan.has_source, plan.clips)) and not plan.method_clips(name):
             yield f"methods.{name}: no clip has what this method needs; remove it or add such clips"
     for clip in plan.clips:
         if clip.kind in (ClipKind.VIDEO, ClipKind.WORLD) and needed and not any(plan.supplies(d, clip) for d in needed):
@@ -238,13 +264,16 @@ def read_plan(path: Path) -> Plan:
 
 def describe_plan(plan: Plan) -> list[str]:
     """Return lines that say which clips each method runs on, for a person to read before a run."""
-    images = [clip.clip_id for clip in plan.clips if clip.kind is ClipKind.IMAGE]
+    images = [clip for clip in plan.clips if clip.kind is ClipKind.IMAGE]
     lines = [f"run '{plan.config.run}': {len(plan.clips)} clips, {len(plan.config.methods)} methods"]
-    if images:
+    videos = sum(map(plan.has_source, plan.clips))
+    if videos < len(plan.clips):
         lines.append(
             f"{len(images)} clips start from an image and go as far as the inputs stage: no generator is configured"
         )
-    videos = len(plan.clips) - len(images)
+    elif images:
+        lines.append(f"{len(images)} clips are generated from images")
+        lines.extend(advice(plan.config.generator, images))
     for name in plan.config.methods:
         count = len(plan.method_clips(name))
         if count < videos:

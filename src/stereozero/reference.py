@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from stereozero.config import AnyDepth, AnyMethod, Config
+from stereozero.config import AnyDepth, AnyGenerator, AnyMethod, Config
 from stereozero.manifest import Clip
 from stereozero.metrics import METRICS
 
@@ -30,6 +30,9 @@ def reference() -> str:
             "## Config keys",
             "",
             *_sections(Config, ""),
+            "### Generator (`generator`)",
+            "",
+            *_variants(AnyGenerator, "kind"),
             "### Depth variants (`depths.<name>`)",
             "",
             *_variants(AnyDepth, "estimator"),
@@ -61,7 +64,7 @@ def _sections(model: type[BaseModel], prefix: str) -> Iterable[str]:
 
 
 def _variants(union: Any, discriminator: str) -> Iterable[str]:
-    for option in get_args(union):
+    for option in get_args(union) or (union,):
         tag = get_args(option.model_fields[discriminator].annotation)[0]
         yield f"#### `{discriminator}: {tag}`"
         yield ""

@@ -82,14 +82,20 @@ def finish(config: Path) -> None:
 
 
 def disturbed(config: Path, folder: Path, seed: int, seconds: float, expected: dict[str, str]) -> dict:
-    """Kill one victim at a random moment, finish the run, and compare its results with the expected ones."""
+    """Kill one victim at a random moment, finish the run, and compare its results with the expected ones.
+
+    The moment is a number of finished jobs and a delay after them, so that it falls into the run on a busy machine too.
+    """
     chance = random.Random(seed)
-    moment, victim = chance.uniform(0.5, seconds * 0.95), chance.choice(VICTIMS)
-    own = prepare(config, folder)
+    own, victim = prepare(config, folder), chance.choice(VICTIMS)
+    jobs = sum(name.startswith("jobs/") for name in expected)
+    done, delay = chance.randrange(jobs), chance.uniform(0, 1.5 * seconds / jobs)
     running = subprocess.Popen(
         snakemake_command(own), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    time.sleep(moment)
+    while len(list(results_of(own).glob("jobs/**/*.json"))) < done and running.poll() is None:
+        time.sleep(0.02)
+    time.sleep(delay)
     hit = kill(running, victim)
     running.wait()
     half_written = sorted(truncated(results_of(own)))
@@ -100,7 +106,8 @@ def disturbed(config: Path, folder: Path, seed: int, seconds: float, expected: d
     entry = {
         "seed": seed,
         "victim": victim,
-        "second": round(moment, 2),
+        "after_jobs": done,
+        "and_seconds": round(delay, 2),
         "killed": hit,
         "identical": found == expected,
         "half_written_after_kill": half_written,

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_killed_runs_end_like_an_undisturbed_one(world_config, tmp_path):
-    world_config |= {"metrics": ["fidelity"], "delivery": {"formats": ["full-sbs"]}}
+    world_config |= {"metrics": ["fidelity", "disparity"], "delivery": {"formats": ["full-sbs"]}}
     del world_config["methods"]["ground-truth"]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(world_config))
     record = experiment(tmp_path / "config.yaml", seeds=2, folder=tmp_path / "runs")

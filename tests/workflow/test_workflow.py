@@ -124,7 +124,7 @@ def test_one_clips_failure_keeps_the_others_of_its_batch(run, small, tmp_path):
     geometry = tmp_path / "results" / "test" / "world" / "w2" / "geometry.safetensors"
     whole = geometry.read_bytes()
     geometry.write_bytes(whole[:100])
-    small["metrics"] = ["disparity_error"]
+    small["metrics"] = ["disparity", "disparity_error"]
     outcome = run(small, "--keep-going")
     assert outcome.status == 1
     assert "clip 'w2': " in outcome.text

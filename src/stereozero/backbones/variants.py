@@ -1,12 +1,22 @@
 """The official DynamiCrafter models and what each was trained and is recommended to be used with.
 
+Importing this module does not import torch: the plan of a run is checked with it.
 Source: configs/inference_*_v1.0.yaml, scripts/run.sh and scripts/run_application.sh of Doubiiu/DynamiCrafter.
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from stereozero.diffusion.schedule import NoiseSchedule, Prediction, Spacing
 from stereozero.errors import InputError
+
+if TYPE_CHECKING:
+    from stereozero.diffusion.schedule import NoiseSchedule, Prediction, Spacing
+
+VARIANT_FILE = "variant.json"
+NETWORKS = ("unet", "resampler", "vae", "conditioner")  # the folders of a saved model
+OFFICIAL_SIZE_FACTOR = 64  # the VAE halves the picture three times, the UNet the latent another three times
 
 
 @dataclass(frozen=True)
@@ -31,10 +41,10 @@ class Variant:
     height: int
     width: int
     frames: int
-    prediction: Prediction
+    prediction: "Prediction"
     zero_terminal_snr: bool
     base_scale: float | None
-    spacing: Spacing
+    spacing: "Spacing"
     guidance_rescale: float
     default_fs: int
     fs_range: tuple[int, int]
@@ -42,8 +52,10 @@ class Variant:
     learned_image_scale: bool
     repository: str
 
-    def noise_schedule(self) -> NoiseSchedule:
+    def noise_schedule(self) -> "NoiseSchedule":
         """Return the training schedule."""
+        from stereozero.diffusion.schedule import NoiseSchedule
+
         return NoiseSchedule.scaled_linear(
             self.prediction, zero_terminal_snr=self.zero_terminal_snr, base_scale=self.base_scale
         )
@@ -128,3 +140,37 @@ def variant_named(name: str) -> Variant:
         return VARIANTS[name]
     except KeyError:
         raise InputError(f"unknown DynamiCrafter variant {name!r}; there are {', '.join(VARIANTS)}") from None
+
+
+def read_variant(folder: Path) -> Variant:
+    """Return the variant of a saved model folder (see ``DynamiCrafter.save_pretrained``).
+
+    Raises:
+        InputError: a part of the folder is missing, or its variant.json is none.
+    """
+    for part in (VARIANT_FILE, *(f"{name}/config.json" for name in NETWORKS)):
+        if not (folder / part).is_file():
+            raise InputError(f"{folder} is no DynamiCrafter model folder: there is no {part}")
+    settings = _read_json(folder / VARIANT_FILE)
+    try:
+        return Variant(**settings | {"fs_range": tuple(settings["fs_range"])})
+    except (TypeError, KeyError) as error:
+        raise InputError(f"{folder / VARIANT_FILE} does not describe a variant of this version ({error})") from error
+
+
+def read_size_factor(folder: Path) -> int:
+    """Return what height and width in pixels must be multiples of for a saved model.
+
+    Raises:
+        InputError: the folder's configuration files can't be read.
+    """
+    halvings = len(_read_json(folder / "vae" / "config.json")["block_out_channels"]) - 1
+    halvings += len(_read_json(folder / "unet" / "config.json")["channel_mult"]) - 1
+    return 2**halvings
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: can't be read as JSON ({error}); save the model again") from error

@@ -7,7 +7,14 @@ from stereozero.diffusion.backbone import Backbone, Conditioning, GuidancePair
 
 
 def guided_prediction(
-    backbone: Backbone, latents: Tensor, timestep: int, pair: GuidancePair, scale: float, *, one_batch: bool = True
+    backbone: Backbone,
+    latents: Tensor,
+    timestep: int,
+    pair: GuidancePair,
+    scale: float,
+    *,
+    rescale: float = 0.0,
+    one_batch: bool = True,
 ) -> Tensor:
     """Evaluate both branches of classifier-free guidance and combine them; scale 1 evaluates only the conditional one.
 
@@ -17,6 +24,7 @@ def guided_prediction(
         timestep: training timestep.
         pair: conditions of B clips.
         scale: see :func:`guide`.
+        rescale: see :func:`rescale_guidance`.
         one_batch: evaluate both branches in one call (faster on a GPU) or one after the other (half the memory). The
             result is the same up to rounding.
 
@@ -31,7 +39,7 @@ def guided_prediction(
     else:
         conditional = backbone.predict(latents, timestep, pair.conditional)
         unconditional = backbone.predict(latents, timestep, pair.unconditional)
-    return guide(conditional, unconditional, scale)
+    return rescale_guidance(guide(conditional, unconditional, scale), conditional, rescale)
 
 
 def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:

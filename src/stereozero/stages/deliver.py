@@ -1,5 +1,6 @@
 """Deliver: both views as files for players and headsets, the disparity range put around the screen."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,11 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
     settings, folder = plan.config.delivery, plan.paths.delivery(variant, clip.clip_id)
     files = [path.name for path in _files(clip, settings.formats, folder).values()]
     parameters = {**settings.model_dump(mode="json"), "target_side": plan.target_side(clip, variant)}
-    inputs = {"source": plan.paths.source_video(clip), "target": plan.paths.target_video(variant, clip.clip_id)}
+    inputs = {
+        "source": plan.paths.source_video(clip),
+        "target": plan.paths.target_video(variant, clip.clip_id),
+        "disparity": plan.paths.scores(variant, "disparity", clip.clip_id),
+    }
     return [Artifact(clip.clip_id, folder, (*files, _FACTS), parameters, inputs)]
 
 
@@ -35,12 +40,11 @@ def _files(clip: Clip, formats: Sequence[str], folder: Path) -> dict[str, Path]:
 
 def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path) -> Mapping[str, Any]:
     from stereozero.delivery import converge, convergence_shift, deliver, delivery_facts
-    from stereozero.metrics.disparity import measure_disparity
     from stereozero.video import read_video
 
     source, target = (read_video(artifact.inputs[name]) for name in ("source", "target"))
     side, settings = plan.target_side(clip, variant), plan.config.delivery
-    percentiles = measure_disparity(source.frames, target.frames, side).clip
+    percentiles = json.loads(artifact.inputs["disparity"].read_text(encoding="utf-8"))["clip"]
     left, right = (source, target) if side == "right" else (target, source)
     views = converge(left.frames, right.frames, convergence_shift(percentiles, settings.behind_screen))
     facts = []

@@ -35,7 +35,7 @@ def write_gallery(plan: Plan) -> None:
     """
     clips = list(plan.clips[:_MOST_CLIPS])
     for clip in clips:
-        if clip.kind is not ClipKind.IMAGE:
+        if plan.has_source(clip):
             _write_sheet(plan, clip)
     write_text(plan.paths.gallery / "index.html", "\n".join(_page(plan, clips)) + "\n")
     log.info("gallery of %d clips: %s", len(clips), plan.paths.gallery / "index.html")
@@ -75,10 +75,9 @@ def _page(plan: Plan, clips: list[Clip]) -> Iterator[str]:
 
 
 def _pictures(plan: Plan, clip: Clip) -> Iterator[str]:
-    """Show the contact sheet, or the normalised images of a clip that goes no further."""
-    if clip.kind is not ClipKind.IMAGE:
+    """Show the contact sheet, and the images that a clip starts from."""
+    if plan.has_source(clip):
         yield f'<img src="{clip.clip_id}.png" alt="frames of source and targets">'
-        return
     for name in ("image.png", "end_image.png"):
         path = plan.paths.inputs(clip.clip_id) / name
         if path.is_file():

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_dynamicrafter import FRAMES, VARIANT, build_modules, official_tensors
 
 from stereozero.backbones.dynamicrafter import DynamiCrafter, variant_named
@@ -150,3 +151,34 @@ def test_joining_conditionings():
     joined = Conditioning.join([first, second])
     assert len(joined) == 3
     assert joined.repeat(2).tensors["a"][:, 0].tolist() == [0, 1, 1, 0, 1, 1]
+
+
+def test_weights_that_do_not_fit_the_saved_configuration(backbone, tmp_path):
+    backbone.save_pretrained(tmp_path)
+    weights = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    del tensors["fps_embedding.0.bias"]
+    save_file(tensors, weights)
+    with pytest.raises(InputError, match=r"1 missing, 0 unexpected \(fps_embedding\.0\.bias\)"):
+        DynamiCrafter.from_pretrained(tmp_path)
+    weights.unlink()
+    with pytest.raises(InputError, match="the saved network is damaged"):
+        DynamiCrafter.from_pretrained(tmp_path)
+
+
+def test_offload_has_only_the_networks_in_use_on_the_device(backbone):
+    class Spy:
+        device = torch.device("cpu")
+
+        def __init__(self):
+            self.brought = []
+
+        def bring(self, *names):
+            self.brought.append(names)
+
+    watched = DynamiCrafter(backbone.modules, VARIANT)
+    watched._offload = spy = Spy()
+    pair = watched.encode_conditioning([request()])
+    latents = watched.predict(seeded_noise((1, 4, FRAMES, HEIGHT // 4, WIDTH // 4), 0), 500, pair.conditional)
+    watched.decode_latents(latents)
+    assert spy.brought == [("conditioner", "resampler"), ("vae",), ("unet",), ("vae",)]

@@ -6,7 +6,7 @@ from stereozero.backbones.dynamicrafter.checkpoint import Modules, load_official
 from stereozero.backbones.dynamicrafter.conditioner import ClipConditioner
 from stereozero.backbones.dynamicrafter.resampler import Resampler
 from stereozero.backbones.dynamicrafter.unet import VideoUNet
-from stereozero.backbones.dynamicrafter.variants import VARIANTS, Variant, variant_named
+from stereozero.backbones.variants import VARIANTS, Variant, variant_named
 
 __all__ = [
     "VARIANTS",

@@ -5,25 +5,26 @@ What is concatenated with what, and what the unconditional branch gets, was lear
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, ModelMixin
 from torch import Tensor
 
 from stereozero.backbones.dynamicrafter.checkpoint import Modules, load_official
 from stereozero.backbones.dynamicrafter.conditioner import ClipConditioner
 from stereozero.backbones.dynamicrafter.resampler import Resampler
 from stereozero.backbones.dynamicrafter.unet import VideoUNet
-from stereozero.backbones.dynamicrafter.variants import Variant
+from stereozero.backbones.offload import Offload
+from stereozero.backbones.variants import NETWORKS, VARIANT_FILE, Variant, read_variant
 from stereozero.diffusion.backbone import ClipRequest, Conditioning, GuidancePair
 from stereozero.diffusion.noise import seeded_noise
 from stereozero.errors import InputError
 
-_VARIANT_FILE = "variant.json"
-_CLASSES = {"unet": VideoUNet, "resampler": Resampler, "vae": AutoencoderKL, "conditioner": ClipConditioner}
+_CLASSES = dict(zip(NETWORKS, (VideoUNet, Resampler, AutoencoderKL, ClipConditioner), strict=True))
 
 
 class DynamiCrafter:
@@ -45,6 +46,7 @@ class DynamiCrafter:
         self.frames = variant.frames
         self.latent_channels = modules.vae.config.latent_channels
         self.vae_factor = 2 ** (len(modules.vae.config.block_out_channels) - 1)
+        self._offload: Offload | None = None
 
     @classmethod
     def from_official(
@@ -65,17 +67,11 @@ class DynamiCrafter:
         """Read a folder that :meth:`save_pretrained` wrote.
 
         Raises:
-            InputError: a part of the folder is missing.
+            InputError: a part of the folder is missing or damaged, or weights don't fit their config.json.
         """
         folder = Path(folder)
-        for part in (_VARIANT_FILE, *(f"{name}/config.json" for name in _CLASSES)):
-            if not (folder / part).is_file():
-                raise InputError(f"{folder} is no DynamiCrafter model folder: there is no {part}")
-        settings = json.loads((folder / _VARIANT_FILE).read_text())
-        variant = Variant(**settings | {"fs_range": tuple(settings["fs_range"])})
-        # Saved folders hold the embedded, small models; without this flag diffusers asks for accelerate in a warning.
-        options = {"torch_dtype": dtype, "low_cpu_mem_usage": False}
-        modules = {name: kind.from_pretrained(folder / name, **options) for name, kind in _CLASSES.items()}
+        variant = read_variant(folder)
+        modules = {name: _read_network(kind, folder / name, dtype) for name, kind in _CLASSES.items()}
         for module in modules.values():
             module.to(device).requires_grad_(False).eval()
         return cls(Modules(**modules), variant)
@@ -84,14 +80,25 @@ class DynamiCrafter:
         """Write variant.json and one diffusers-style folder (config.json, safetensors) a network."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / _VARIANT_FILE).write_text(json.dumps(asdict(self.variant), indent=2) + "\n")
+        (folder / VARIANT_FILE).write_text(json.dumps(asdict(self.variant), indent=2) + "\n")
         for name, module in self.modules.named().items():
             module.save_pretrained(folder / name)
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
-        return self.modules.unet.device
+        """Where the networks compute."""
+        return self._offload.device if self._offload else self.modules.unet.device
+
+    def offload_to(self, device: torch.device | str) -> None:
+        """Compute on ``device``, with only the networks there that are in use: least memory, some seconds a clip.
+
+        The networks must be in the host's memory. Do this before :meth:`compile`.
+        """
+        self._offload = Offload(self.modules.named(), device)
+
+    def compile(self) -> None:
+        """Have torch.compile translate the UNet: the first evaluation takes minutes, the others are faster."""
+        self.modules.unet.compile()
 
     @torch.no_grad()
     def encode_conditioning(self, requests: Sequence[ClipRequest]) -> GuidancePair:
@@ -107,10 +114,11 @@ class DynamiCrafter:
         self._check_images(requests)
         images = torch.stack([request.image for request in requests]).to(self.device) * 2 - 1  # (B, 3, H, W)
         conditioner = self.modules.conditioner
-        text = conditioner.encode_text([request.prompt for request in requests])  # (B, L, D)
-        no_text = conditioner.encode_text([""]).expand_as(text)  # (B, L, D)
-        image = self.modules.resampler(conditioner.encode_image(images))  # (B, F, Q, D)
-        no_image = self.modules.resampler(conditioner.encode_image(torch.zeros_like(images[:1])))  # (1, F, Q, D)
+        with self._using("conditioner", "resampler"):
+            text = conditioner.encode_text([request.prompt for request in requests])  # (B, L, D)
+            no_text = conditioner.encode_text([""]).expand_as(text)  # (B, L, D)
+            image = self.modules.resampler(conditioner.encode_image(images))  # (B, F, Q, D)
+            no_image = self.modules.resampler(conditioner.encode_image(torch.zeros_like(images[:1])))  # (1, F, Q, D)
         default = self.variant.default_fs
         shared = {
             "image_latents": torch.stack([self._image_latents(request) for request in requests]),  # (B, C, F, h, w)
@@ -129,9 +137,10 @@ class DynamiCrafter:
         given = conditioning.tensors
         dtype = self.modules.unet.dtype
         sample = torch.cat([latents, given["image_latents"].to(latents.dtype)], dim=1)  # (B, 2 C, F, h, w)
-        prediction = self.modules.unet(
-            sample.to(dtype), timestep, given["text"].to(dtype), given["image"].to(dtype), given["fs"]
-        )  # (B, C, F, h, w)
+        with self._using("unet"):
+            prediction = self.modules.unet(
+                sample.to(dtype), timestep, given["text"].to(dtype), given["image"].to(dtype), given["fs"]
+            )  # (B, C, F, h, w)
         return prediction.to(latents.dtype)
 
     @torch.no_grad()
@@ -145,9 +154,19 @@ class DynamiCrafter:
         """Decode (B, C, F, h, w) to (B, F, 3, H, W) in [0, 1], float32, clamped."""
         vae = self.modules.vae
         cells = latents.transpose(1, 2).flatten(0, 1) / vae.config.scaling_factor  # (B * F, C, h, w)
-        decoded = [vae.decode(part.to(vae.dtype)).sample.float() for part in cells.split(self.frames_at_once)]
+        with self._using("vae"):
+            decoded = [vae.decode(part.to(vae.dtype)).sample.float() for part in cells.split(self.frames_at_once)]
         frames = torch.cat(decoded).clamp(-1, 1) / 2 + 0.5  # (B * F, 3, H, W)
         return frames.unflatten(0, (len(latents), -1))
+
+    @contextmanager
+    def _using(self, *networks: str) -> Iterator[None]:
+        """Have these networks on the device; in half precision, have norms and softmax computed in float32."""
+        if self._offload:
+            self._offload.bring(*networks)
+        dtype = self.modules.unet.dtype
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            yield
 
     def _image_latents(self, request: ClipRequest) -> Tensor:
         first = self._encode_frames(request.image[None], request.seed, "image")  # (C, 1, h, w)
@@ -164,7 +183,8 @@ class DynamiCrafter:
         # (F, 3, H, W) in [0, 1] -> (C, F, h, w)
         vae = self.modules.vae
         pixels = frames.to(self.device, vae.dtype) * 2 - 1  # (F, 3, H, W)
-        posteriors = [vae.encode(part).latent_dist for part in pixels.split(self.frames_at_once)]
+        with self._using("vae"):
+            posteriors = [vae.encode(part).latent_dist for part in pixels.split(self.frames_at_once)]
         mean = torch.cat([posterior.mean.float() for posterior in posteriors])  # (F, C, h, w)
         std = torch.cat([posterior.std.float() for posterior in posteriors])  # (F, C, h, w)
         noise = seeded_noise(mean.shape, seed, "posterior", label, device=self.device)  # (F, C, h, w)
@@ -186,3 +206,23 @@ class DynamiCrafter:
                 f"image of {height} x {width} pixels (height x width): both must be multiples of {factor} for "
                 f"DynamiCrafter {self.variant.name}"
             )
+
+
+def _read_network(kind: type[ModelMixin], folder: Path, dtype: torch.dtype) -> ModelMixin:
+    try:
+        # Saved folders hold small models; without the second flag diffusers asks for accelerate in a warning.
+        network, keys = kind.from_pretrained(
+            folder, torch_dtype=dtype, low_cpu_mem_usage=False, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"{folder}: the saved network is damaged, or not the one its config.json describes; save it again "
+            f"({' '.join(str(error).splitlines()[:2])})"
+        ) from error
+    missing, unexpected = keys["missing_keys"], keys["unexpected_keys"]
+    if missing or unexpected:
+        raise InputError(
+            f"{folder}: the weights are not those of config.json: {len(missing)} missing, {len(unexpected)} unexpected "
+            f"({', '.join([*missing, *unexpected][:3])}); save the model again"
+        )
+    return network

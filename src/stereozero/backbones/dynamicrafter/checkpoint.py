@@ -21,7 +21,7 @@ from stereozero.backbones.dynamicrafter.conditioner import ClipConditioner, vit_
 from stereozero.backbones.dynamicrafter.official_keys import Target, is_ignored, official_name, target_of
 from stereozero.backbones.dynamicrafter.resampler import Resampler
 from stereozero.backbones.dynamicrafter.unet import VideoUNet
-from stereozero.backbones.dynamicrafter.variants import VARIANTS, Variant
+from stereozero.backbones.variants import VARIANTS, Variant
 from stereozero.errors import InputError
 
 VAE_CONFIG = {

@@ -1,0 +1,97 @@
+"""Sampling: from noise to a clip's latents, step by step."""
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor
+
+from stereozero.diffusion.backbone import Backbone, GuidancePair
+from stereozero.diffusion.guidance import guided_prediction
+from stereozero.diffusion.noise import batched_noise
+from stereozero.diffusion.schedule import DdimSchedule, ddim_step
+from stereozero.errors import StageError
+
+log = logging.getLogger(__name__)
+
+_REPORT_EVERY_S = 10.0
+
+
+def initial_latents(backbone: Backbone, seeds: Sequence[int], height: int, width: int, device: str) -> Tensor:
+    """Return x_T of B clips: (B, C, F, h, w) float32 standard normal noise, clip b's from ``seeds[b]`` alone.
+
+    Args:
+        backbone: gives C, F and the size of a latent cell.
+        seeds: one a clip.
+        height, width: pixels.
+        device: where the latents are wanted.
+    """
+    shape = (backbone.latent_channels, backbone.frames, height // backbone.vae_factor, width // backbone.vae_factor)
+    return batched_noise(shape, seeds, "initial", device=device)
+
+
+def sample(
+    backbone: Backbone,
+    pair: GuidancePair,
+    schedule: DdimSchedule,
+    latents: Tensor,
+    seeds: Sequence[int],
+    *,
+    guidance: float,
+    rescale: float = 0.0,
+    one_batch: bool = True,
+    start: int = 0,
+) -> Iterator[Tensor]:
+    """Yield the latents after every DDIM step from ``start`` on, each (B, C, F, h, w) float32.
+
+    What is yielded after step i depends on the latents before it and on ``seeds``, on nothing else: sampling can be
+    taken up at any step of a stored trajectory and gives the same numbers.
+
+    Args:
+        backbone: the model.
+        pair: conditions of B clips.
+        schedule: the steps.
+        latents: (B, C, F, h, w) float32 before step ``start``; x_T for step 0.
+        seeds: one a clip, of the noise that each step adds.
+        guidance: scale of classifier-free guidance; 1 is none.
+        rescale: see :func:`~stereozero.diffusion.guidance.rescale_guidance`.
+        one_batch: see :func:`~stereozero.diffusion.guidance.guided_prediction`.
+        start: first step, 0 is the noisiest.
+
+    Raises:
+        StageError: latents stopped being finite numbers; the message names the step.
+    """
+    for step in range(start, len(schedule)):
+        coefficients = schedule.coefficients(step)
+        prediction = guided_prediction(
+            backbone, latents, coefficients.timestep, pair, guidance, rescale=rescale, one_batch=one_batch
+        )  # (B, C, F, h, w)
+        noise = batched_noise(latents.shape[1:], seeds, "step", step, device=latents.device)  # (B, C, F, h, w)
+        latents = ddim_step(prediction, latents, coefficients, noise, schedule.prediction).previous  # (B, C, F, h, w)
+        _check_finite(latents, step, len(schedule))
+        yield latents
+
+
+def reporting(steps: Iterator[Tensor], count: int) -> Iterator[Tensor]:
+    """Pass on what ``steps`` yields; log how far it is every ten seconds, one line each, and once at the end."""
+    started = reported = time.monotonic()
+    for done, latents in enumerate(steps, 1):
+        now = time.monotonic()
+        if now - reported >= _REPORT_EVERY_S or done == count:
+            each = (now - started) / done
+            log.info("step %d of %d, %.2g s a step, %s left", done, count, each, _duration(each * (count - done)))
+            reported = now
+        yield latents
+
+
+def _check_finite(latents: Tensor, step: int, steps: int) -> None:
+    if not latents.isfinite().all():
+        raise StageError(
+            f"the latents are not finite numbers any more after step {step + 1} of {steps}; "
+            "fp16 may overflow, use dtype bf16 or fp32; in fp32 the model's weights are damaged"
+        )
+
+
+def _duration(seconds: float) -> str:
+    return f"{math.ceil(seconds / 60)} min" if seconds > 90 else f"{math.ceil(seconds)} s"

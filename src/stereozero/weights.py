@@ -1,0 +1,210 @@
+"""Weights of published models: what there is, where it comes from, and how it is fetched and verified.
+
+Checksums and revisions were read on huggingface.co's pages of the files (Git LFS pointers), without downloading them.
+What could not be found there is None and is said so below; such a file is verified against the checksum that the hub
+itself gave with the download, and by the strict comparison of its keys and shapes when it is loaded.
+"""
+
+import logging
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stereozero.artifacts import sha256_of
+from stereozero.config import AnyGenerator, Config
+from stereozero.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One published file.
+
+    Attributes:
+        name: what the pipeline calls the model.
+        repository: on huggingface.co.
+        file: in the repository.
+        gigabytes: size, for the check of free disk space [1e9 bytes].
+        revision: commit it is pinned to, or None where none is known: then the newest.
+        sha256: of the file, or None where it is not known.
+        setting: config key that names a local copy.
+    """
+
+    name: str
+    repository: str
+    file: str
+    gigabytes: float
+    revision: str | None
+    sha256: str | None
+    setting: str = "generator.checkpoint"
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from, for messages."""
+        revision = f", revision {self.revision}" if self.revision else ""
+        return f"{self.file} of huggingface.co/{self.repository} ({self.gigabytes:.1f} GB{revision})"
+
+
+# An official model.ckpt holds everything: UNet, VAE, Resampler, and the text and image halves of open_clip's ViT-H/14
+# (keys cond_stage_model.* and embedder.*; see backbones/dynamicrafter/official_keys.py). Nothing else is fetched.
+_ALL = (
+    ModelFile(
+        name="dynamicrafter-256",
+        repository="Doubiiu/DynamiCrafter",
+        file="model.ckpt",
+        gigabytes=10.44,
+        revision="1e5a3f46f5b3d52b43fb37699a0e632f89ed57d5",
+        sha256="328d23963f1fe5af1324793117dfa80c8f5d3d31a2a7d5a6089a1c8aa72fb2da",
+    ),
+    ModelFile(
+        name="dynamicrafter-512",
+        repository="Doubiiu/DynamiCrafter_512",
+        file="model.ckpt",
+        gigabytes=10.44,
+        revision=None,  # only abbreviated commits could be found
+        sha256="87b5eb1981ffa96110369dfc358c5a9e90b8ee18b24d711badab4e58baeaba97",  # of two independent copies
+    ),
+    ModelFile(
+        name="dynamicrafter-1024",
+        repository="Doubiiu/DynamiCrafter_1024",
+        file="model.ckpt",
+        gigabytes=10.44,
+        revision="78833e79137156e586bc2b898a4bb27f4045de0f",
+        sha256="97181be1431cc1c08fe31f8d0385a43c2beb1c7f36d25d2df301636f0c4f20f2",
+    ),
+    ModelFile(
+        name="dynamicrafter-512-interp",
+        repository="Doubiiu/DynamiCrafter_512_Interp",
+        file="model.ckpt",
+        gigabytes=10.44,
+        revision="be54aaf61ddab427c4100395308fe31fe87a5734",
+        sha256=None,  # not found
+    ),
+)
+REGISTRY = {model.name: model for model in _ALL}
+
+
+@dataclass(frozen=True)
+class FetchedFile:
+    """A model's file on this machine, verified.
+
+    Attributes:
+        path: where it lies.
+        size: bytes.
+        sha256: of its content.
+    """
+
+    path: Path
+    size: int
+    sha256: str
+
+
+def generator_model(generator: AnyGenerator) -> str | None:
+    """Return the name of the published model that a generator needs, or None for a saved folder."""
+    return f"{generator.kind}-{generator.variant}" if generator.variant else None
+
+
+def needed_models(config: Config) -> Mapping[str, Path | None]:
+    """Return name -> local copy that the config names, or None, of every published model that a run needs."""
+    generator = config.generator
+    name = generator_model(generator) if generator else None
+    return {name: Path(generator.checkpoint) if generator.checkpoint else None} if name else {}
+
+
+def fetch(model: ModelFile, local: Path | None = None, cache: Path | None = None) -> FetchedFile:
+    """Return a model's file, from the config's local copy, the cache or the network, verified.
+
+    Args:
+        model: what is wanted.
+        local: a copy the user named; nothing is fetched then.
+        cache: folder of the Hugging Face cache; None for the user's own (HF_HOME, HF_HUB_CACHE).
+
+    Raises:
+        InputError: there is none and it can't be fetched, the disk is too small, or the file is not what it should be.
+    """
+    path = _find(model, local, cache) or _download(model, cache)
+    log.info("%s: verifying %s", model.name, path)
+    found = sha256_of(path)
+    expected = model.sha256 or _checksum_of_hub(path)
+    if expected is not None and found != expected:
+        raise InputError(
+            f"{path}: is not the {model.name} that is wanted: its SHA-256 is {found}, that of {model.origin} is "
+            f"{expected}; delete it and fetch it again"
+        )
+    if expected is None:
+        log.warning("%s: no checksum is known for %s; its SHA-256 is %s", model.name, path, found)
+    return FetchedFile(path, path.stat().st_size, found)
+
+
+def locate(model: ModelFile, local: Path | None = None, cache: Path | None = None) -> Path:
+    """Return where a model's file lies, without network and without verifying it; see :func:`fetch`.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = _find(model, local, cache)
+    if path is None:
+        raise InputError(_missing(model, cache, "it has been removed since the rule 'weights' ran"))
+    return path
+
+
+def _find(model: ModelFile, local: Path | None, cache: Path | None) -> Path | None:
+    if local is not None:
+        if not local.is_file():
+            raise InputError(
+                f"{model.setting}: there is no file {local}; name a copy of {model.origin}, or leave the key out and "
+                "it is fetched"
+            )
+        return local
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(model.repository, model.file, cache_dir=cache, revision=model.revision)
+    return Path(cached) if isinstance(cached, str) else None
+
+
+def _download(model: ModelFile, cache: Path | None) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils import disable_progress_bars
+
+    folder = _cache_folder(cache)
+    _check_disk(model, folder)
+    log.info("%s: fetching %s to %s", model.name, model.origin, folder)
+    disable_progress_bars()  # the log is a file
+    try:
+        return Path(hf_hub_download(model.repository, model.file, cache_dir=cache, revision=model.revision))
+    except OSError as error:  # also all of the hub's own errors: offline, no such repository, ...
+        raise InputError(_missing(model, cache, str(error).partition("\n")[0])) from error
+
+
+def _check_disk(model: ModelFile, folder: Path) -> None:
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free / 1e9
+    if free < model.gigabytes:
+        raise InputError(
+            f"{model.name}: {model.origin} does not fit: {free:.1f} GB are free at {existing}; make room, or set "
+            "weights_folder to a larger disk"
+        )
+
+
+def _missing(model: ModelFile, cache: Path | None, reason: str) -> str:
+    revision = f" --revision {model.revision}" if model.revision else ""
+    return (
+        f"{model.name}: its weights are not on this machine and can't be fetched. Missing: {model.origin}; looked in "
+        f"{_cache_folder(cache)} ({reason}). Where there is a network, run 'hf download {model.repository} "
+        f"{model.file}{revision}'; then bring the file here and name its path in the config as {model.setting}"
+    )
+
+
+def _cache_folder(cache: Path | None) -> Path:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return cache or Path(HF_HUB_CACHE)
+
+
+def _checksum_of_hub(path: Path) -> str | None:
+    """The hub's cache links to files that are named by the checksum the hub gave for them."""
+    name = path.resolve().name
+    return name if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", name) else None

@@ -1,0 +1,52 @@
+"""The configurations for the real models are valid as they are; nothing is downloaded to find out."""
+
+from pathlib import Path
+
+import pytest
+
+from stereozero.config import read_yaml
+from stereozero.jobs import plan_jobs
+from stereozero.plan import describe_plan, resolve
+
+REPOSITORY = Path(__file__).parents[1]
+CLIPS = {"paper": 8, "paper-512": 8, "paper-256": 8, "paper-512-interp": 6}
+
+
+@pytest.fixture(params=CLIPS)
+def plan(request, monkeypatch, tmp_path):
+    monkeypatch.chdir(REPOSITORY)
+    content = read_yaml(Path("benchmark") / f"{request.param}.yaml")
+    assert content["run"] == request.param
+    return resolve({**content, "results": str(tmp_path)}, f"{request.param}.yaml")
+
+
+def test_every_clip_is_generated_and_has_a_verified_picture(plan):
+    assert len(plan.clips) == CLIPS[plan.config.run]
+    assert len(plan.method_clips("mono-copy")) == len(plan.clips)
+    for clip in plan.clips:
+        assert clip.image.startswith("https://raw.githubusercontent.com/Doubiiu/DynamiCrafter/c453369")
+        assert clip.checksum("image")
+        assert clip.prompt
+    assert {job.stage.name for job in plan_jobs(plan)} >= {"inputs", "generate", "baseline"}
+
+
+def test_the_example_scripts_settings_are_in_the_rows(monkeypatch, tmp_path):
+    monkeypatch.chdir(REPOSITORY)
+    plan = resolve({**read_yaml(Path("benchmark/paper.yaml")), "results": str(tmp_path)}, "paper.yaml")
+    clip = plan.clip("girl07-1024")
+    assert (clip.frame_stride, clip.seed, clip.strength, clip.last_warp_step, clip.dissolve_step) == (
+        30,
+        123,
+        4,
+        34,
+        30,
+    )
+    assert plan.clip("astronaut04-1024").last_warp_step == 39
+    assert plan.config.generator.guidance_rescale == 0
+
+
+def test_the_plan_says_what_is_unusual(plan):
+    lines = "\n".join(describe_plan(plan))
+    assert f"{len(plan.clips)} clips are generated from images" in lines
+    assert "interpolate or loop" not in lines
+    assert ("girl07-1024" in lines) == (plan.config.run == "paper")

@@ -1,0 +1,153 @@
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+from stereozero.backbones.variants import VARIANTS
+from stereozero.cli import main
+from stereozero.config import parse_config
+from stereozero.errors import InputError
+from stereozero.jobs import plan_jobs
+from stereozero.plan import resolve, write_plan
+from stereozero.weights import REGISTRY, fetch, generator_model, locate, needed_models
+
+CONTENT = b"weights"
+SHA = hashlib.sha256(CONTENT).hexdigest()
+MODEL = replace(REGISTRY["dynamicrafter-512"], sha256=SHA, revision="a" * 40, gigabytes=1e-9)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch) -> list:
+    """Stand in for the hub: files arrive in its cache's layout. Returns the list of downloads."""
+    downloads = []
+
+    def download(repository, file, *, cache_dir, revision):
+        downloads.append((repository, file, revision))
+        blob = Path(cache_dir) / "blobs" / SHA
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        blob.write_bytes(CONTENT)
+        link = Path(cache_dir) / "snapshots" / file
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(blob)
+        return str(link)
+
+    def cached(repository, file, *, cache_dir, revision):
+        link = Path(cache_dir) / "snapshots" / file
+        return str(link) if link.exists() else None
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", cached)
+    return downloads
+
+
+def test_a_file_is_fetched_once_at_its_revision_and_verified(hub, tmp_path):
+    first = fetch(MODEL, cache=tmp_path / "cache")
+    assert (first.size, first.sha256) == (len(CONTENT), SHA)
+    assert fetch(MODEL, cache=tmp_path / "cache") == first
+    assert hub == [("Doubiiu/DynamiCrafter_512", "model.ckpt", "a" * 40)]
+    assert locate(MODEL, cache=tmp_path / "cache") == first.path
+
+
+def test_a_file_with_another_checksum_is_refused(hub, tmp_path):
+    with pytest.raises(InputError, match=f"its SHA-256 is {SHA}, that of model.ckpt of .* is {'0' * 64}; delete it"):
+        fetch(replace(MODEL, sha256="0" * 64), cache=tmp_path / "cache")
+
+
+def test_without_a_known_checksum_the_hubs_own_counts(hub, tmp_path, caplog):
+    unknown = replace(MODEL, sha256=None)
+    path = fetch(unknown, cache=tmp_path / "cache").path
+    assert "no checksum is known" not in caplog.text
+    path.resolve().write_bytes(b"damaged")
+    with pytest.raises(InputError, match=f"is {SHA}; delete it and fetch it again"):
+        fetch(unknown, cache=tmp_path / "cache")
+    local = tmp_path / "mine.ckpt"
+    local.write_bytes(CONTENT)
+    caplog.set_level(logging.WARNING)
+    assert fetch(unknown, local).sha256 == SHA
+    assert f"no checksum is known for {local}; its SHA-256 is {SHA}" in caplog.text
+
+
+def test_a_local_copy_wins_and_must_exist(hub, tmp_path):
+    local = tmp_path / "mine.ckpt"
+    with pytest.raises(InputError, match=r"generator\.checkpoint: there is no file .*mine\.ckpt"):
+        fetch(MODEL, local, tmp_path / "cache")
+    local.write_bytes(CONTENT)
+    assert fetch(MODEL, local, tmp_path / "cache").path == local
+    assert hub == []
+
+
+def test_a_full_disk_is_noticed_before_the_download(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, int(3e9)))
+    with pytest.raises(InputError) as caught:
+        fetch(replace(MODEL, gigabytes=10.4), cache=tmp_path / "deep" / "cache")
+    assert "model.ckpt of huggingface.co/Doubiiu/DynamiCrafter_512 (10.4 GB" in str(caught.value)
+    assert f"does not fit: 3.0 GB are free at {tmp_path}; make room, or set weights_folder" in str(caught.value)
+    assert hub == []
+
+
+def test_without_network_one_message_says_which_file_from_where_and_where_to(hub, tmp_path, monkeypatch):
+    def offline(*arguments, **options):
+        raise LocalEntryNotFoundError("Cannot reach the hub\nmore")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
+    with pytest.raises(InputError) as caught:
+        fetch(MODEL, cache=tmp_path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert f"looked in {tmp_path} (Cannot reach the hub)" in message
+    assert f"run 'hf download Doubiiu/DynamiCrafter_512 model.ckpt --revision {'a' * 40}'" in message
+    assert "name its path in the config as generator.checkpoint" in message
+    with pytest.raises(InputError, match="has been removed since the rule 'weights' ran"):
+        locate(MODEL, cache=tmp_path)
+
+
+def test_the_real_client_offline(tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="its weights are not on this machine and can't be fetched"):
+        fetch(replace(REGISTRY["dynamicrafter-1024"], gigabytes=0.0), cache=tmp_path)
+
+
+def test_every_official_variant_is_registered():
+    for name, variant in VARIANTS.items():
+        model = REGISTRY[f"dynamicrafter-{name}"]
+        assert model.repository == variant.repository
+        assert model.sha256 is None or len(model.sha256) == 64
+        assert model.revision is None or len(model.revision) == 40
+
+
+def config_with(**generator):
+    return parse_config(
+        {"run": "r", "manifest": "m", "generator": {"kind": "dynamicrafter", **generator}}, "config.yaml"
+    )
+
+
+def test_what_a_run_needs():
+    assert needed_models(config_with(variant=256)) == {"dynamicrafter-256": None}
+    assert needed_models(config_with(variant=256, checkpoint="c")) == {"dynamicrafter-256": Path("c")}
+    assert needed_models(config_with(folder="f")) == {}
+    assert generator_model(config_with(folder="f").generator) is None
+
+
+def test_generation_waits_for_verified_weights_and_is_keyed_by_their_content(image_config, tmp_path, monkeypatch):
+    local = tmp_path / "mine.ckpt"
+    local.write_bytes(CONTENT)
+    monkeypatch.setitem(REGISTRY, "dynamicrafter-512", MODEL)
+    image_config |= {
+        "video": {"height": 320, "width": 512, "frames": 16},
+        "generator": {"kind": "dynamicrafter", "variant": 512, "checkpoint": str(local)},
+    }
+    plan = resolve(image_config, "config.yaml")
+    facts = plan.paths.weights("dynamicrafter-512")
+    (job,) = [job for job in plan_jobs(plan) if job.stage.name == "generate"]
+    assert facts in job.needs
+    write_plan(plan)
+    assert main(["weights", "--plan", str(plan.paths.plan)]) == 0
+    assert json.loads(facts.read_text()) == {"model": "dynamicrafter-512", "bytes": len(CONTENT), "sha256": SHA}
+    assert json.loads(facts.with_name("source.json").read_text())["path"] == str(local)
+    assert main(["weights", "--plan", str(plan.paths.plan), "--models", "sora"]) == 1
