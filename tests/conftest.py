@@ -1,5 +1,6 @@
 """What several tests need: a small run of world clips, and videos to read."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from manifest_files import write_rows
 
 from stereozero.images import save_png
 from stereozero.plan import Plan, resolve
+
+# One thread, set before torch is imported: more of them wait for each other when the machine does anything else.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).parents[1]
 

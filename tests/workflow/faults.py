@@ -2,8 +2,8 @@
 
     python -m tests.workflow.faults --seeds 10 --config config.yaml
 
-Each seed chooses a moment and a victim: the whole Snakemake process group (as a power cut or ``kill -9`` does), the
-Snakemake process alone (its jobs live on, as after a lost terminal), or one running job.
+Each seed chooses a moment. The victims take turns: the whole process group (as in a power cut), the Snakemake process
+alone (its jobs live on, as after a lost terminal), one running job.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def disturbed(config: Path, folder: Path, seed: int, seconds: float, expected: d
     The moment is a number of finished jobs and a delay after them, so that it falls into the run on a busy machine too.
     """
     chance = random.Random(seed)
-    own, victim = prepare(config, folder), chance.choice(VICTIMS)
+    own, victim = prepare(config, folder), VICTIMS[seed % len(VICTIMS)]
     jobs = sum(name.startswith("jobs/") for name in expected)
     done, delay = chance.randrange(jobs), chance.uniform(0, 1.5 * seconds / jobs)
     running = subprocess.Popen(
@@ -149,7 +149,7 @@ def jobs_of(session: int) -> list[int]:
     """Return the processes of a session that run a stage."""
     listed = subprocess.run(["ps", "-s", str(session), "-o", "pid=,args="], capture_output=True, text=True, check=False)
     lines = [line.split(maxsplit=1) for line in listed.stdout.splitlines()]
-    return [int(pid) for pid, command in lines if "-m stereozero" in command and "bash" not in command]
+    return [int(pid) for pid, command in lines if "bin/stereozero " in command and "bash" not in command]
 
 
 if __name__ == "__main__":
