@@ -1,6 +1,6 @@
 """Kill a run at random moments, run it again, and compare with a run that nobody disturbed.
 
-    python -m tests.workflow.faults --seeds 10 --config config.yaml
+    python -m tests.workflow.faults --seeds 10
 
 Each seed chooses a moment. The victims take turns: the whole process group (as in a power cut), the Snakemake process
 alone (its jobs live on, as after a lost terminal), one running job.
@@ -33,7 +33,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--config", type=Path, default=Path("config.yaml"))
+    parser.add_argument("--config", type=Path, default=Path(__file__).with_name("faults.yaml"))
     parsed = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         record = experiment(parsed.config, parsed.seeds, Path(folder))
