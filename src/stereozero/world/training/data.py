@@ -1,0 +1,126 @@
+"""Training clips: rendered once to a memory-mapped file, and drawn from it by numbers that depend on the step alone.
+
+Which clips a step sees follows from (seed, step). So a training that resumes sees what an uninterrupted one would.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stereozero.artifacts import atomic_path, write_json
+from stereozero.errors import InputError
+from stereozero.world import KINDS, SPLITS, Scene, render_clip, sample_scene
+
+_RENDERER_VERSION = 1  # raised when the same seed renders other pixels
+_STRENGTH = 4.0  # of the stereo pair; only the left view is used, and it doesn't depend on it
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """What a pool of clips holds.
+
+    Attributes:
+        clips: how many; even ones are simple scenes, odd ones complex ones.
+        frames: rendered frames a clip, at equal times from its start to its end.
+        height, width: of a frame [px].
+        split: the key of ``stereozero.world.SPLITS`` that the scenes come from.
+        start: seeds of the split to pass over.
+    """
+
+    clips: int = 6000
+    frames: int = 15
+    height: int = 64
+    width: int = 96
+    split: str = "train"
+    start: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ClipPool:
+    """Rendered clips and their captions.
+
+    Attributes:
+        settings: what it holds.
+        videos: (N, F, H, W, 3) uint8 RGB, memory-mapped.
+        captions: N sentences.
+    """
+
+    settings: PoolSettings
+    videos: np.ndarray
+    captions: tuple[str, ...]
+
+
+def scene_of(settings: PoolSettings, index: int) -> Scene:
+    """Return the scene of one clip of a pool; the kinds take turns."""
+    seeds = SPLITS[settings.split]
+    return sample_scene(KINDS[index % 2], seeds[settings.start + index // 2])
+
+
+def open_pool(folder: Path, settings: PoolSettings) -> ClipPool:
+    """Return the pool that lies in a folder, rendered first if it isn't there or holds something else.
+
+    Raises:
+        InputError: more clips than the split has seeds, or an unknown split.
+    """
+    _check(settings)
+    described = {"renderer": _RENDERER_VERSION, **asdict(settings)}
+    record, videos = folder / f"{settings.split}.json", folder / f"{settings.split}.npy"
+    known = json.loads(record.read_text()) if record.is_file() else {}
+    if known.get("settings") != described or not videos.is_file():
+        record.unlink(missing_ok=True)
+        captions = _render(videos, settings)
+        write_json(record, {"settings": described, "captions": captions})
+        known = {"captions": captions}
+    return ClipPool(settings, np.load(videos, mmap_mode="r"), tuple(known["captions"]))
+
+
+def step_rng(seed: int, step: int) -> np.random.Generator:
+    """Return the generator from which one step of a training draws its batch."""
+    return np.random.default_rng([seed, step])
+
+
+def draw_frames(pool: ClipPool, rng: np.random.Generator, count: int) -> Tensor:
+    """Return random frames of random clips, half of them mirrored: (count, 3, H, W) float32 in [-1, 1]."""
+    clips = rng.integers(len(pool.videos), size=count)
+    times = rng.integers(pool.settings.frames, size=count)
+    frames = np.stack([pool.videos[clip, time] for clip, time in zip(clips, times, strict=True)])
+    mirrored = rng.random(count) < 0.5
+    frames[mirrored] = frames[mirrored, :, ::-1]
+    return to_pixels(frames)
+
+
+def to_pixels(frames: np.ndarray) -> Tensor:
+    """Turn (N, H, W, 3) uint8 RGB into what networks take, (N, 3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, 1).float() / 127.5 - 1
+
+
+def to_frames(pixels: Tensor) -> np.ndarray:
+    """Turn (N, 3, H, W) in [-1, 1], clamped, into (N, H, W, 3) uint8 RGB."""
+    levels = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return levels.movedim(1, -1).contiguous().cpu().numpy()
+
+
+def _render(path: Path, settings: PoolSettings) -> list[str]:
+    shape = (settings.clips, settings.frames, settings.height, settings.width, 3)
+    captions = []
+    with atomic_path(path) as temporary:
+        videos = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+        for index in range(settings.clips):
+            scene = scene_of(settings, index)
+            clip = render_clip(scene, settings.frames, settings.height, settings.width, strength=_STRENGTH)
+            videos[index] = np.rint(clip.left * 255)
+            captions.append(clip.caption)
+        videos.flush()
+    return captions
+
+
+def _check(settings: PoolSettings) -> None:
+    if settings.split not in SPLITS:
+        raise InputError(f"pool of clips: split {settings.split!r} is unknown: use one of {', '.join(SPLITS)}")
+    most = 2 * (len(SPLITS[settings.split]) - settings.start)
+    if not 1 <= settings.clips <= most:
+        raise InputError(f"pool of {settings.clips} clips: the split {settings.split!r} has 1 to {most}")

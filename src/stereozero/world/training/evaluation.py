@@ -1,0 +1,199 @@
+"""Figures of the embedded generator on clips that it was not trained on."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+
+from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter
+from stereozero.diffusion.backbone import ClipRequest
+from stereozero.diffusion.sampling import initial_latents, sample
+from stereozero.diffusion.schedule import ddim_schedule
+from stereozero.metrics.flicker import flicker_of_view
+from stereozero.world import KINDS, Scene, render_clip
+from stereozero.world.training.clip import similarities
+from stereozero.world.training.data import ClipPool, scene_of, to_frames, to_pixels
+from stereozero.world.training.vae import psnr, reconstruct
+
+_LEAST_SHIFT = 7.0  # shift over a clip that counts as movement [percent of width]; the world's objects move 24 to 46
+_LEAST_GROWTH = 0.15  # growth (log) over a clip that counts as coming closer or going away; the world's is 0.5 to 0.7
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How clips are sampled for evaluation.
+
+    Attributes:
+        clips: of the held-out pool.
+        steps: DDIM steps.
+        guidance: scale of classifier-free guidance.
+        batch: clips at a time.
+    """
+
+    clips: int = 48
+    steps: int = 20
+    guidance: float = 2.0
+    batch: int = 8
+
+
+def vae_figures(vae: AutoencoderKL, pool: ClipPool) -> dict[str, float]:
+    """Return the PSNR [dB] of reconstructions of every clip's middle frame: mean a kind of scene, and the least."""
+    pixels = to_pixels(pool.videos[:, pool.settings.frames // 2])  # (N, 3, H, W)
+    values = psnr(reconstruct(vae, pixels), pixels).numpy()  # (N,)
+    means = {kind: float(values[index :: len(KINDS)].mean()) for index, kind in enumerate(KINDS)}
+    return {**means, "all": float(values.mean()), "worst": float(values.min())}
+
+
+@torch.no_grad()
+def retrieval(conditioner: ClipConditioner, pool: ClipPool, among: int = 20) -> float:
+    """Return the share of frames, one a clip, whose own caption fits best among those of ``among`` clips."""
+    pixels = to_pixels(pool.videos[:, pool.settings.frames // 2])  # (N, 3, H, W)
+    tokens = conditioner.tokenize(pool.captions)  # (N, L)
+    table = similarities(conditioner, pixels.to(conditioner.device), tokens.to(conditioner.device)).cpu()  # (N, N)
+    starts = range(0, len(table) - among + 1, among)
+    blocks = [table[start : start + among, start : start + among] for start in starts]
+    return float(np.mean([(block.argmax(1) == torch.arange(among)).float().mean() for block in blocks]))
+
+
+def sample_clips(backbone: DynamiCrafter, pool: ClipPool, settings: SamplingSettings) -> np.ndarray:
+    """Generate the first clips of a pool from their first frames and captions: (N, F, H, W, 3) uint8 RGB."""
+    videos = []
+    for start in range(0, settings.clips, settings.batch):
+        clips = range(start, min(start + settings.batch, settings.clips))
+        firsts = to_pixels(pool.videos[clips.start : clips.stop, 0]) / 2 + 0.5  # (B, 3, H, W)
+        requests = [
+            ClipRequest(pool.captions[clip], seed=clip, image=first) for clip, first in zip(clips, firsts, strict=True)
+        ]
+        videos.append(_sample(backbone, requests, settings))
+    return np.concatenate(videos)
+
+
+def generator_figures(
+    backbone: DynamiCrafter, pool: ClipPool, videos: np.ndarray, clips: Sequence[int]
+) -> dict[str, float | int]:
+    """Return the figures of some of the generated clips (N, F, H, W, 3) against what they were to show.
+
+    ``first_frame`` and ``vae_limit`` are the PSNR [dB] of generated and of reconstructed first frames against the
+    input image, ``last_frame`` that of generated last frames against the rendered clip's, ``still_last_frame`` what a
+    video that never moves would have there. ``direction_right`` of ``direction_counted`` clips move as their caption
+    says; ``direction_right_truth`` is how many of the rendered clips are told right by the same measurement.
+    ``colour_kept`` is the mean of :func:`colour_kept`; ``flicker`` and ``flicker_truth`` are 8-bit levels.
+    """
+    truth, made = rendered_like(pool, videos)[clips], videos[clips]
+    firsts = to_pixels(pool.videos[clips, 0])  # (N, 3, H, W)
+    scenes = [scene_of(pool.settings, index) for index in clips]
+    return {
+        "first_frame": float(psnr(to_pixels(made[:, 0]), firsts).mean()),
+        "vae_limit": float(psnr(reconstruct(backbone.modules.vae, firsts), firsts).mean()),
+        "last_frame": float(psnr(to_pixels(made[:, -1]), to_pixels(truth[:, -1])).mean()),
+        "still_last_frame": float(psnr(firsts, to_pixels(truth[:, -1])).mean()),
+        **direction_figures(scenes, made, truth),
+        "colour_kept": float(np.mean([colour_kept(*each) for each in zip(scenes, made, truth, strict=True)])),
+        "flicker": _flicker(made),
+        "flicker_truth": _flicker(truth),
+    }
+
+
+def rendered_like(pool: ClipPool, videos: np.ndarray) -> np.ndarray:
+    """Return the pool's own clips at the frames' times of generated ones (N, F, ...): every second frame."""
+    return pool.videos[: len(videos), : 2 * videos.shape[1] - 1 : 2]
+
+
+def direction_figures(scenes: Sequence[Scene], videos: np.ndarray, truth: np.ndarray) -> Mapping[str, int]:
+    """Count clips whose main object moves as said, of the given videos and of the rendered ones, by optical flow."""
+    right = [measured_direction(scene, video) == _said(scene) for scene, video in zip(scenes, videos, strict=True)]
+    right_in_truth = [measured_direction(*pair) == _said(pair[0]) for pair in zip(scenes, truth, strict=True)]
+    return {
+        "direction_right": int(np.sum(right)),
+        "direction_right_truth": int(np.sum(right_in_truth)),
+        "direction_counted": len(scenes),
+    }
+
+
+def measured_direction(scene: Scene, video: np.ndarray) -> str:
+    """Tell where a scene's main object goes in a video (F, H, W, 3) uint8 that starts with the scene's first frame.
+
+    The points of the object in the first frame are followed by dense optical flow from frame to frame.
+
+    Returns:
+        "left", "right", "up", "down", "towards", "away" or "still".
+    """
+    points = _points_of_main(scene, video.shape)  # (P, 2)
+    first, *_, last = follow(video, points)  # (P, 2) each
+    centres = np.median(first, axis=0), np.median(last, axis=0)  # (2,) each
+    x, y = (centres[1] - centres[0]) / video.shape[2] * 100
+    if max(abs(x), abs(y)) > _LEAST_SHIFT:
+        return ("right" if x > 0 else "left") if abs(x) > abs(y) else ("down" if y > 0 else "up")
+    radii = [np.median(np.linalg.norm(at - centre, axis=1)) for at, centre in zip((first, last), centres, strict=True)]
+    growth = math.log((radii[1] + 1e-6) / (radii[0] + 1e-6))
+    if abs(growth) > _LEAST_GROWTH:
+        return "towards" if growth > 0 else "away"
+    return "still"
+
+
+def follow(video: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Follow points (P, 2) [px, x and y] of a video's first frame by DIS optical flow: (F, P, 2)."""
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow.setFinestScale(0)
+    tracks = [points.astype(np.float32)]
+    greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in video]
+    for before, after in itertools.pairwise(greys):
+        field = flow.calc(before, after, None)  # (H, W, 2)
+        x, y = tracks[-1].T[:, None]  # (1, P) each
+        step = cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]  # (P, 2)
+        tracks.append(tracks[-1] + step)
+    return np.stack(tracks)
+
+
+def colour_kept(scene: Scene, video: np.ndarray, truth: np.ndarray) -> float:
+    """Return how well the area that has the main object's colour in the last frame agrees with the rendered clip's.
+
+    Args:
+        scene: names the main object; its colour is the median of its pixels in the first rendered frame.
+        video, truth: (F, H, W, 3) uint8 RGB.
+
+    Returns:
+        The smaller of both areas over the larger, 1 for a perfect clip; 0 where the colour is gone. Pixels count whose
+        distance from the colour is below a fifth of the range.
+    """
+    colour = np.median(truth[0][_main_mask(scene, truth.shape)], axis=0)  # (3,)
+    areas = [(np.linalg.norm(clip[-1].astype(np.float32) - colour, axis=2) < 255 / 5).sum() for clip in (video, truth)]
+    return float(min(areas) / max(1, *areas))
+
+
+def _points_of_main(scene: Scene, shape: Sequence[int]) -> np.ndarray:
+    mask = _main_mask(scene, shape)
+    rows, columns = np.nonzero(mask)
+    return np.stack([columns, rows], axis=1)
+
+
+def _main_mask(scene: Scene, shape: Sequence[int]) -> np.ndarray:
+    # The first of as many frames as the video has: where the main object is seen, (H, W) bool.
+    frames, height, width = shape[:3]
+    return render_clip(scene, frames, height, width, strength=4.0).layer_ids[0] == scene.main
+
+
+def _said(scene: Scene) -> str:
+    return scene.layers[scene.main].direction
+
+
+@torch.no_grad()
+def _sample(backbone: DynamiCrafter, requests: Sequence[ClipRequest], settings: SamplingSettings) -> np.ndarray:
+    height, width = requests[0].image.shape[1:]
+    seeds = [request.seed for request in requests]
+    latents = initial_latents(backbone, seeds, height, width, backbone.device)  # (B, C, F, h, w)
+    schedule = ddim_schedule(backbone.schedule, settings.steps, spacing=backbone.spacing)
+    pair = backbone.encode_conditioning(requests)
+    for now in sample(backbone, pair, schedule, latents, seeds, guidance=settings.guidance):
+        latents = now
+    pixels = backbone.decode_latents(latents) * 2 - 1  # (B, F, 3, H, W)
+    return to_frames(pixels.flatten(0, 1)).reshape(*pixels.shape[:2], height, width, 3)
+
+
+def _flicker(videos: np.ndarray) -> float:
+    return float(np.mean([np.nanmean(flicker_of_view(video)[0]) for video in videos]))

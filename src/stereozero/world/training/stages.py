@@ -1,0 +1,174 @@
+"""The parts of the generator's training, from files to files under one working folder.
+
+``pool/`` rendered clips; ``vae/``, ``clip/``, ``unet/``: checkpoint, loss table and, when a training has ended, the
+network under ``model/``; ``evaluation/``: figures and pictures.
+"""
+
+import copy
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, ModelMixin
+
+from stereozero.artifacts import sha256_of
+from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter, Resampler, VideoUNet
+from stereozero.errors import InputError
+from stereozero.world.training import report
+from stereozero.world.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from stereozero.world.training.clip import ClipSettings, ClipTask
+from stereozero.world.training.data import ClipPool, PoolSettings, draw_frames, open_pool, step_rng
+from stereozero.world.training.evaluation import SamplingSettings, retrieval
+from stereozero.world.training.loop import CHECKPOINT, Training
+from stereozero.world.training.muon import optimisers_of
+from stereozero.world.training.unet import GeneratorParts, UNetSettings, UNetTask
+from stereozero.world.training.vae import VaeSettings, VaeTask, finish_vae
+
+STEPS = {"vae": 2100, "clip": 1150, "unet": 12000}
+"""Steps of each training, unless others are asked for. The UNet has not yet been trained for as many."""
+
+HELD_OUT = PoolSettings(clips=96, split="held-out")
+_SCALE_FRAMES = 256  # frames from which the latents' scale is taken
+_ENCODERS = ((AutoencoderKL, "vae"), (ClipConditioner, "conditioner"))
+_WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+def train_vae(work: Path, steps: int, device: str) -> None:
+    """Train the VAE on single frames."""
+    pool, settings = _train_pool(work), VaeSettings()
+    vae = Training(VaeTask(pool, settings), settings.how, work / "vae", device).run(steps)
+    finish_vae(vae, draw_frames(pool, step_rng(settings.how.seed, steps), _SCALE_FRAMES))
+    vae.save_pretrained(work / "vae" / "model")
+
+
+def train_clip(work: Path, steps: int, device: str) -> None:
+    """Train the text and image encoder on frames and captions."""
+    pool, settings = _train_pool(work), ClipSettings()
+    conditioner = Training(ClipTask(pool, settings), settings.how, work / "clip", device).run(steps)
+    conditioner.save_pretrained(work / "clip" / "model")
+
+
+def train_unet(work: Path, steps: int, device: str) -> None:
+    """Train UNet and Resampler on clips; VAE and encoders must have been trained before."""
+    vae, conditioner = read_part(AutoencoderKL, work, "vae"), read_part(ClipConditioner, work, "clip")
+    pool, settings = _train_pool(work), UNetSettings()
+    task = UNetTask(pool, settings, vae, conditioner, unet_settings(work, settings))
+    Training(task, settings.how, work / "unet", device).run(steps)
+
+
+def evaluate_generator(work: Path, clips: int, device: str) -> None:
+    """Measure the generator as it stands on held-out clips; leaves figures and pictures."""
+    backbone, checkpoint = read_generator(work, device)
+    pool, folder = open_pool(work / "pool", HELD_OUT), work / "evaluation"
+    retrieved = retrieval(read_part(ClipConditioner, work, "clip"), pool)
+    known = {"step": checkpoint.step, "clip_retrieval_of_20": retrieved}
+    report.evaluate(backbone, pool, SamplingSettings(clips=clips), folder, known)
+    report.draw_losses(folder / report.CURVES, {name: work / name for name in STEPS})
+
+
+def export_generator(work: Path, folder: Path) -> None:
+    """Write the evaluated generator with its model card to a model folder.
+
+    Raises:
+        InputError: it was not evaluated, or trained on since.
+    """
+    backbone, checkpoint = read_generator(work, "cpu")
+    figures = _figures(work, checkpoint)
+    trainings = {
+        name: {
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "steps": state.step,
+            "minutes": state.seconds / 60,
+            "settings": dict(state.settings),
+        }
+        for name, network, state in (
+            ("vae", backbone.modules.vae, read_checkpoint(work / "vae" / CHECKPOINT)),
+            ("clip", backbone.modules.conditioner, read_checkpoint(work / "clip" / CHECKPOINT)),
+            ("unet", torch.nn.ModuleList([backbone.modules.unet, backbone.modules.resampler]), checkpoint),
+        )
+    }
+    halved(backbone).save_pretrained(folder)
+    report.write_card(folder / "README.md", figures, trainings)
+
+
+def adopt_generator(work: Path, folder: Path) -> None:
+    """Put a model folder's networks where a training would have left them, to go on from them with new optimisers.
+
+    The folder may lack unet and resampler; then only VAE and encoders are put there.
+    """
+    vae, conditioner = (_read(kind, folder / name) for kind, name in _ENCODERS)
+    vae.save_pretrained(work / "vae" / "model")
+    conditioner.save_pretrained(work / "clip" / "model")
+    if not (folder / "unet" / _WEIGHTS).is_file():
+        return
+    settings = UNetSettings()
+    parts = GeneratorParts(settings, conditioner, vae.config.latent_channels)
+    parts.unet.load_state_dict(_read(VideoUNet, folder / "unet").state_dict())
+    parts.resampler.load_state_dict(_read(Resampler, folder / "resampler").state_dict())
+    states = [
+        optimiser.state_dict() for optimiser in optimisers_of(parts, settings.how.rate, settings.how.weight_decay)
+    ]
+    state = parts.state_dict()
+    checkpoint = Checkpoint(0, 0.0, state, state, states, unet_settings(work, settings))
+    write_checkpoint(work / "unet" / CHECKPOINT, checkpoint)
+
+
+def read_generator(work: Path, device: str) -> tuple[DynamiCrafter, Checkpoint]:
+    """Return the generator with the averaged weights of the UNet's checkpoint, and that; training may still go on.
+
+    Raises:
+        InputError: a training has not begun or, for VAE and encoders, not ended.
+    """
+    vae, conditioner = read_part(AutoencoderKL, work, "vae"), read_part(ClipConditioner, work, "clip")
+    checkpoint = read_checkpoint(work / "unet" / CHECKPOINT)
+    parts = GeneratorParts(UNetSettings(), conditioner, vae.config.latent_channels)
+    parts.load_state_dict(checkpoint.average)
+    parts.requires_grad_(False).eval().to(device)
+    return parts.backbone(vae.to(device)), checkpoint
+
+
+def read_part(kind: type[ModelMixin], work: Path, name: str) -> ModelMixin:
+    """Return a network that an earlier training kept, for inference.
+
+    Raises:
+        InputError: that training was not finished yet.
+    """
+    folder = work / name / "model"
+    if not (folder / _WEIGHTS).is_file():
+        raise InputError(f"{folder} is missing: run 'python -m stereozero.world.training {name}' to its end first")
+    return _read(kind, folder)
+
+
+def halved(backbone: DynamiCrafter) -> DynamiCrafter:
+    """Return a copy of a generator with float16 weights, half as large on disk."""
+    modules = copy.deepcopy(backbone.modules)
+    for module in modules.named().values():
+        module.half()
+    return DynamiCrafter(modules, backbone.variant)
+
+
+def unet_settings(work: Path, settings: UNetSettings) -> dict[str, Any]:
+    """Return what a checkpoint of the UNet must agree with: the choices, and the VAE whose latents it was made for."""
+    return asdict(settings) | {"made_for": {"vae": sha256_of(work / "vae" / "model" / _WEIGHTS)}}
+
+
+def _read(kind: type[ModelMixin], folder: Path) -> ModelMixin:
+    # Without this flag diffusers asks for accelerate in a warning.
+    return kind.from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False).requires_grad_(False).eval()
+
+
+def _train_pool(work: Path) -> ClipPool:
+    return open_pool(work / "pool", PoolSettings())
+
+
+def _figures(work: Path, checkpoint: Checkpoint) -> dict:
+    path = work / "evaluation" / report.FIGURES
+    figures = json.loads(path.read_text()) if path.is_file() else {}
+    if figures.get("step") != checkpoint.step:
+        raise InputError(
+            f"{path} is not of the generator at step {checkpoint.step}: "
+            "run 'python -m stereozero.world.training evaluate' first"
+        )
+    return figures

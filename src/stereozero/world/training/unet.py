@@ -1,0 +1,238 @@
+"""Training of the embedded video UNet and Resampler on latents of rendered clips.
+
+As DynamiCrafter is trained: the first frame's latents are concatenated to every frame's, its CLIP tokens go through the
+Resampler, and for guidance the text, or text and image tokens, are left out now and then. Unlike there, the text tower
+is trained along, because a small one knows too little of motion from single frames.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as nnf
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter, Modules, Resampler, Variant, VideoUNet
+from stereozero.diffusion.schedule import add_noise, velocity_target
+from stereozero.world.training.data import ClipPool, step_rng, to_pixels
+from stereozero.world.training.loop import Optimisation
+
+FAST, SLOW = 8, 16  # frames a second that the fs condition can state: every second rendered frame, or every one
+
+VARIANT = Variant(
+    name="world",
+    height=64,
+    width=96,
+    frames=8,
+    prediction="v_prediction",
+    zero_terminal_snr=True,
+    base_scale=0.7,
+    spacing="trailing",
+    guidance_rescale=0.0,
+    default_fs=FAST,
+    fs_range=(FAST, SLOW),
+    fs_is_stride=False,
+    learned_image_scale=False,
+    repository="",
+)
+"""The embedded generator's fixed choices; its schedule is that of DynamiCrafter 512."""
+
+
+@dataclass(frozen=True)
+class UNetSettings:
+    """Choices of the UNet, the Resampler and their training.
+
+    Attributes:
+        width: channels of the UNet's first level.
+        channel_mult: width of each level in units of ``width``.
+        attention_resolutions: downsampling factors at which there are transformers.
+        head_width: of every attention head.
+        norm_groups: of every GroupNorm.
+        queries: image tokens a frame.
+        resampler_width, resampler_layers: of the Resampler.
+        batch: clips a step.
+        simple_share: share of clips that are simple scenes; the others are complex ones.
+        slow_share: share of clips that show half of the motion, twice as slow.
+        no_text: share of clips without text.
+        no_condition: share of clips without text and without image tokens.
+        bfloat16: compute in bfloat16 where that is safe.
+        how: the descent.
+    """
+
+    width: int = 32
+    channel_mult: tuple[int, ...] = (1, 2, 2)
+    attention_resolutions: tuple[int, ...] = (4, 2, 1)
+    head_width: int = 16
+    norm_groups: int = 8
+    queries: int = 4
+    resampler_width: int = 64
+    resampler_layers: int = 2
+    batch: int = 4
+    simple_share: float = 0.9
+    slow_share: float = 0.2
+    no_text: float = 0.07
+    no_condition: float = 0.07
+    bfloat16: bool = True
+    how: Optimisation = Optimisation(rate=3e-3)  # noqa: RUF009, it is frozen
+
+
+@dataclass(frozen=True, eq=False)
+class ClipBatch:
+    """Clips of one step.
+
+    Attributes:
+        pixels: (B, F, 3, H, W) in [-1, 1].
+        captions: B sentences.
+        fs: (B,) frames a second, ``FAST`` or ``SLOW``.
+    """
+
+    pixels: Tensor
+    captions: Sequence[str]
+    fs: Tensor
+
+
+class GeneratorParts(nn.Module):
+    """UNet, Resampler and encoders as one module; the image tower is frozen."""
+
+    def __init__(self, settings: UNetSettings, conditioner: ClipConditioner, latent_channels: int):
+        super().__init__()
+        torch.manual_seed(settings.how.seed)
+        context = conditioner.config.text_cfg["width"]
+        # No dropout (evaluation mode, since some of it is no setting): these networks are too small to overfit.
+        self.unet = VideoUNet(
+            in_channels=2 * latent_channels,
+            out_channels=latent_channels,
+            model_channels=settings.width,
+            channel_mult=settings.channel_mult,
+            num_res_blocks=1,
+            attention_resolutions=settings.attention_resolutions,
+            num_head_channels=settings.head_width,
+            context_dim=context,
+            dropout=0.0,
+            default_fs=VARIANT.default_fs,
+            init_attention_heads=settings.width // settings.head_width,
+            norm_num_groups=settings.norm_groups,
+        ).eval()
+        self.resampler = Resampler(
+            dim=settings.resampler_width,
+            depth=settings.resampler_layers,
+            dim_head=settings.head_width,
+            heads=settings.resampler_width // settings.head_width,
+            num_queries=settings.queries,
+            embedding_dim=conditioner.config.vision_cfg["width"],
+            output_dim=context,
+            ff_mult=2,
+            video_length=VARIANT.frames,
+        )
+        self.conditioner = conditioner.requires_grad_(True)
+        self.conditioner.model.visual.requires_grad_(False)
+        self.conditioner.model.logit_scale.requires_grad_(False)
+
+    def backbone(self, vae: AutoencoderKL) -> DynamiCrafter:
+        """Return the parts together with a VAE, ready to sample from."""
+        return DynamiCrafter(Modules(self.unet, self.resampler, vae, self.conditioner), VARIANT, frames_at_once=16)
+
+
+class UNetTask:
+    """The UNet's denoising loss on random clips; see :class:`~stereozero.world.training.loop.Task`.
+
+    Args:
+        pool: the clips.
+        settings: choices.
+        vae, conditioner: trained before; the conditioner's text tower is trained along.
+        described: what a checkpoint must agree with to be gone on from, as JSON values.
+    """
+
+    def __init__(
+        self,
+        pool: ClipPool,
+        settings: UNetSettings,
+        vae: AutoencoderKL,
+        conditioner: ClipConditioner,
+        described: Mapping[str, Any],
+    ):
+        self.module = GeneratorParts(settings, conditioner, vae.config.latent_channels)
+        self.settings = dict(described)
+        self._pool, self._choices = pool, settings
+        self._vae = vae.requires_grad_(False).eval()
+        self._schedule = VARIANT.noise_schedule()
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Return "loss", the mean squared error of the velocity, and "late": that of the last frame."""
+        choices, device = self._choices, self.module.unet.device
+        rng = step_rng(choices.how.seed, step)
+        batch = draw_clips(self._pool, rng, choices)
+        with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16), fast_attention(device):
+            pixels = batch.pixels.to(device)  # (B, F, 3, H, W)
+            latents = self._encode(pixels)  # (B, C, F, h, w)
+            text, image = self._tokens(batch, pixels[:, 0], rng)  # (B, L, D), (B, F, Q, D)
+            times = spread_times(rng, len(latents), self._schedule.train_steps)  # (B,)
+            noisy, target = self._noised(latents, times)  # (B, C, F, h, w) each
+            sample = torch.cat([noisy, latents[:, :, :1].expand_as(latents)], dim=1)  # (B, 2 C, F, h, w)
+            velocity = self.module.unet(sample, torch.from_numpy(times).to(device), text, image, batch.fs.to(device))
+        error = nnf.mse_loss(velocity.float(), target, reduction="none").mean(dim=(0, 1, 3, 4))  # (F,)
+        return {"loss": error.mean(), "late": error[-1]}
+
+    @torch.no_grad()
+    def _encode(self, pixels: Tensor) -> Tensor:
+        # (B, F, 3, H, W) -> (B, C, F, h, w), one posterior draw a frame
+        self._vae.to(pixels.device)
+        latents = self._vae.encode(pixels.flatten(0, 1)).latent_dist.sample().float()  # (B * F, C, h, w)
+        return (latents * self._vae.config.scaling_factor).unflatten(0, pixels.shape[:2]).transpose(1, 2)
+
+    def _tokens(self, batch: ClipBatch, first: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        choices, conditioner = self._choices, self.module.conditioner
+        chance = rng.random(len(first))
+        prompts = [
+            "" if dropped else caption
+            for caption, dropped in zip(batch.captions, chance < choices.no_text + choices.no_condition, strict=True)
+        ]
+        without_image = torch.from_numpy(chance < choices.no_condition).to(first.device)  # (B,)
+        shown = torch.where(without_image[:, None, None, None], 0.0, first)  # (B, 3, H, W)
+        with torch.no_grad():
+            image_tokens = conditioner.encode_image(shown)  # (B, 1 + patches, D)
+        return conditioner.encode_text(prompts), self.module.resampler(image_tokens)
+
+    def _noised(self, latents: Tensor, times: np.ndarray) -> tuple[Tensor, Tensor]:
+        scale = torch.from_numpy(self._schedule.scale[times]).to(latents.device)  # (B,)
+        alpha_bar = torch.from_numpy(self._schedule.alpha_bar[times])  # (B,)
+        clean = latents * scale[:, None, None, None, None]  # (B, C, F, h, w)
+        noise = torch.randn_like(clean)
+        return add_noise(clean, noise, alpha_bar), velocity_target(clean, noise, alpha_bar)
+
+
+def draw_clips(pool: ClipPool, rng: np.random.Generator, settings: UNetSettings) -> ClipBatch:
+    """Return random clips of a pool, each at one of the two speeds."""
+    count, frames = settings.batch, VARIANT.frames
+    complex_ones = rng.random(count) >= settings.simple_share
+    clips = 2 * rng.integers(len(pool.videos) // 2, size=count) + complex_ones
+    slow = rng.random(count) < settings.slow_share
+    starts = rng.integers(pool.settings.frames - frames + 1, size=count)
+    videos = [
+        pool.videos[clip, start : start + frames] if is_slow else pool.videos[clip, : 2 * frames - 1 : 2]
+        for clip, start, is_slow in zip(clips, starts, slow, strict=True)
+    ]
+    pixels = to_pixels(np.concatenate(videos)).unflatten(0, (count, frames))  # (B, F, 3, H, W)
+    fs = torch.from_numpy(np.where(slow, SLOW, FAST))
+    return ClipBatch(pixels, [pool.captions[clip] for clip in clips], fs)
+
+
+def spread_times(rng: np.random.Generator, count: int, train_steps: int) -> np.ndarray:
+    """Return random timesteps (count,) that cover the range evenly, so that one step's loss varies less."""
+    positions = (rng.random() + np.arange(count) / count) % 1
+    return (positions * train_steps).astype(np.int64)
+
+
+@contextmanager
+def fast_attention(device: torch.device) -> Iterator[None]:
+    """Use torch's plain attention on a CPU: over a few tokens it trains three times as fast as the fused one."""
+    if device.type != "cpu":
+        yield
+        return
+    with sdpa_kernel(SDPBackend.MATH):
+        yield

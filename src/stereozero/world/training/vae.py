@@ -1,0 +1,134 @@
+"""Training of the embedded VAE, diffusers' AutoencoderKL, on single frames."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as nnf
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from stereozero.world.training.data import ClipPool, draw_frames, step_rng
+from stereozero.world.training.loop import Optimisation
+
+
+@dataclass(frozen=True)
+class VaeSettings:
+    """Choices of the VAE and its training.
+
+    Attributes:
+        widths: channels of each level; three levels make a latent cell of 4 x 4 pixels.
+        latent_channels: numbers a latent cell.
+        norm_groups: of every GroupNorm.
+        batch: frames a step.
+        edges: weight of the error of neighbouring pixels' differences, which keeps edges sharp.
+        regularity: weight of the KL divergence a latent number.
+        shifted: share of frames whose latents are moved by fractions of a cell before they are decoded.
+        bfloat16: compute in bfloat16 where that is safe.
+        how: the descent.
+    """
+
+    widths: tuple[int, ...] = (32, 32, 64)
+    latent_channels: int = 8
+    norm_groups: int = 8
+    batch: int = 8
+    edges: float = 1.0
+    regularity: float = 1e-4
+    shifted: float = 0.5
+    bfloat16: bool = True
+    how: Optimisation = Optimisation(rate=3e-3)  # noqa: RUF009, it is frozen
+
+
+def build_vae(settings: VaeSettings) -> AutoencoderKL:
+    """Return the untrained VAE; its weights follow from the seed."""
+    torch.manual_seed(settings.how.seed)
+    levels = len(settings.widths)
+    return AutoencoderKL(
+        block_out_channels=settings.widths,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        layers_per_block=1,
+        latent_channels=settings.latent_channels,
+        norm_num_groups=settings.norm_groups,
+        scaling_factor=1.0,
+    )
+
+
+class VaeTask:
+    """The VAE's losses on random frames; see :class:`~stereozero.world.training.loop.Task`."""
+
+    def __init__(self, pool: ClipPool, settings: VaeSettings):
+        self.module = build_vae(settings)
+        self.settings = asdict(settings)
+        self._pool, self._choices = pool, settings
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Return "loss" and its parts: "pixels", "edges" (mean absolute errors) and "kl"."""
+        choices, device = self._choices, self.module.device
+        rng = step_rng(choices.how.seed, step)
+        pixels = draw_frames(self._pool, rng, choices.batch).to(device)  # (B, 3, H, W)
+        shifts = draw_shifts(rng, choices)  # (B, 2)
+        with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
+            posterior = self.module.encode(pixels).latent_dist
+            latents = posterior.sample()  # (B, C, h, w)
+            moved = torch.stack([shift(*pair) for pair in zip(latents, shifts, strict=True)])  # (B, C, h, w)
+            decoded = self.module.decode(moved).sample  # (B, 3, H, W)
+        factor = pixels.shape[-1] // latents.shape[-1]
+        wanted = torch.stack([shift(*pair) for pair in zip(pixels, shifts * factor, strict=True)])  # (B, 3, H, W)
+        error = (decoded.float() - wanted)[..., factor:-factor, factor:-factor]  # without what came round the border
+        mean, variance = posterior.mean.float(), posterior.logvar.float()  # (B, C, h, w) each
+        kl = 0.5 * (mean.square() + variance.exp() - 1 - variance).mean()
+        parts = {"pixels": error.abs().mean(), "edges": edge_error(error), "kl": kl}
+        return {"loss": parts["pixels"] + choices.edges * parts["edges"] + choices.regularity * kl, **parts}
+
+
+def draw_shifts(rng: np.random.Generator, settings: VaeSettings) -> np.ndarray:
+    """Return how far each frame's latents are moved down and right: (B, 2) cells, whole pixels, mostly less than 1.
+
+    A decoder that is right for moved latents, too, makes latents that change smoothly when things move: easier for a
+    UNet to predict and for the stereo sampler to warp by fractions of a cell (after EQ-VAE, arXiv 2502.09509).
+    """
+    factor = 2 ** (len(settings.widths) - 1)
+    shifts = rng.integers(1 - factor, factor, size=(settings.batch, 2)) / factor
+    return np.where(rng.random(settings.batch)[:, None] < settings.shifted, shifts, 0.0)
+
+
+def shift(picture: Tensor, distance: np.ndarray) -> Tensor:
+    """Move a picture (C, H, W) down and right by a distance (2,) in its pixels, interpolating linearly; it goes round.
+
+    A picture that isn't to be moved is returned as it is.
+    """
+    for dimension, length in zip((1, 2), distance.tolist(), strict=True):
+        whole, part = int(length // 1), length % 1
+        if whole:
+            picture = picture.roll(whole, dimension)
+        if part:
+            picture = picture.lerp(picture.roll(1, dimension), part)
+    return picture
+
+
+def edge_error(error: Tensor) -> Tensor:
+    """Return the mean absolute difference of horizontal and vertical neighbours in an error (B, C, H, W)."""
+    across, down = error.diff(dim=3).abs().mean(), error.diff(dim=2).abs().mean()
+    return (across + down) / 2
+
+
+@torch.no_grad()
+def finish_vae(vae: AutoencoderKL, pixels: Tensor) -> None:
+    """Set the scaling factor that gives the latents of pixels (B, 3, H, W) a root mean square of 1."""
+    mean = torch.cat([vae.encode(part.to(vae.device)).latent_dist.mean for part in pixels.split(16)])  # (B, C, h, w)
+    vae.register_to_config(scaling_factor=float(1 / mean.square().mean().sqrt()))
+
+
+@torch.no_grad()
+def reconstruct(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
+    """Return what the VAE makes of pixels (B, 3, H, W) in [-1, 1] without the posterior's noise: the same shape."""
+    parts = [vae.decode(vae.encode(part.to(vae.device)).latent_dist.mean).sample for part in pixels.split(16)]
+    return torch.cat(parts).clamp(-1, 1).cpu()
+
+
+def psnr(first: Tensor, second: Tensor) -> Tensor:
+    """Return the PSNR [dB] of each of N pictures (N, 3, H, W) in [-1, 1], as 8-bit frames would have it: (N,)."""
+    levels = [((pixels.clamp(-1, 1) + 1) * 127.5).round() for pixels in (first, second)]
+    squared = nnf.mse_loss(*levels, reduction="none").flatten(1).mean(1)  # (N,)
+    return 10 * torch.log10(255**2 / squared.clamp(min=1e-6))

@@ -1,0 +1,82 @@
+"""Measures of generated clips, on clips of which the answer is known."""
+
+import numpy as np
+import pytest
+import torch
+
+from stereozero.world.training.data import ClipPool, PoolSettings, open_pool, scene_of
+from stereozero.world.training.evaluation import (
+    colour_kept,
+    direction_figures,
+    follow,
+    measured_direction,
+    rendered_like,
+    retrieval,
+)
+from stereozero.world.training.report import draw_losses, draw_samples, write_card
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory) -> ClipPool:
+    return open_pool(tmp_path_factory.mktemp("pool"), PoolSettings(clips=60, split="held-out"))
+
+
+@pytest.fixture(scope="module")
+def videos(pool) -> np.ndarray:
+    return np.array(rendered_like(pool, np.empty((60, 8))))
+
+
+def test_directions_of_rendered_clips_are_told_right(pool, videos):
+    simple = [scene_of(pool.settings, index) for index in range(0, 60, 2)]
+    figures = direction_figures(simple, videos[::2], videos[::2])
+    assert figures["direction_counted"] == 30
+    assert figures["direction_right"] == figures["direction_right_truth"] > 0.9 * 30
+
+
+def test_a_still_picture_has_no_direction(pool, videos):
+    still = np.repeat(videos[:, :1], 8, axis=1)
+    assert {measured_direction(scene_of(pool.settings, index), still[index]) for index in range(10)} == {"still"}
+
+
+def test_points_follow_what_they_are_on():
+    rng = np.random.default_rng(0)
+    wide = np.repeat(np.repeat(rng.integers(0, 255, (16, 32, 3), dtype=np.uint8), 4, axis=0), 4, axis=1)  # 64 x 128
+    video = np.stack([wide[:, 16 - 2 * time : 112 - 2 * time] for time in range(4)])  # moves right by 2 px a frame
+    tracks = follow(video, np.array([[40, 30], [50, 40]]))
+    assert tracks[-1] - tracks[0] == pytest.approx(np.array([[6, 0], [6, 0]]), abs=0.5)
+
+
+def test_colour_is_kept_by_the_rendered_clip_and_lost_by_a_grey_one(pool, videos):
+    scene = scene_of(pool.settings, 0)
+    assert colour_kept(scene, videos[0], videos[0]) == 1
+    faded = videos[0].copy()
+    faded[-1] = faded[-1].mean(axis=-1, keepdims=True).astype(np.uint8)
+    assert colour_kept(scene, faded, videos[0]) < 0.3
+
+
+class OracleModel:
+    """Stands for an encoder that knows the answer: the picture's number is in its first pixel, the text's in it."""
+
+    device = "cpu"
+
+    def tokenize(self, captions):
+        return torch.arange(len(captions))
+
+
+def test_retrieval_counts_the_right_captions(monkeypatch, pool):
+    monkeypatch.setattr(
+        "stereozero.world.training.evaluation.similarities",
+        lambda model, pixels, tokens: torch.eye(len(tokens)).roll(1, 0) * (tokens >= 20) + torch.eye(len(tokens)) * 0.5,
+    )
+    first = ClipPool(pool.settings, pool.videos[:40], pool.captions[:40])
+    assert retrieval(OracleModel(), first) == pytest.approx((20 + 1) / 40)
+
+
+def test_pictures_and_card_are_written(tmp_path, pool, videos):
+    draw_samples(tmp_path / "samples.png", pool, videos[:2])
+    (tmp_path / "losses.csv").write_text("step,seconds,loss\n20,1.0,0.5\n40,2.0,0.4\n")
+    draw_losses(tmp_path / "losses.png", {"vae": tmp_path, "unet": tmp_path / "missing"})
+    training = {"parameters": 1234, "steps": 5, "minutes": 1.0, "settings": {"batch": 4}}
+    write_card(tmp_path / "README.md", {"first_frame": 30.1}, {"vae": training})
+    assert (tmp_path / "samples.png").stat().st_size > 1000 < (tmp_path / "losses.png").stat().st_size
+    assert "| vae | 1,234 | 5 | 1 |" in (tmp_path / "README.md").read_text()

@@ -1,0 +1,133 @@
+"""A few steps of each network's training, and the folder that they leave."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from stereozero.backbones.dynamicrafter import DynamiCrafter
+from stereozero.diffusion.backbone import ClipRequest
+from stereozero.world import VOCABULARY
+from stereozero.world.training.clip import ClipSettings, ClipTask, build_conditioner
+from stereozero.world.training.data import ClipPool, PoolSettings, open_pool, step_rng, to_pixels
+from stereozero.world.training.loop import Optimisation, Task, Training
+from stereozero.world.training.stages import halved
+from stereozero.world.training.unet import FAST, SLOW, VARIANT, UNetSettings, UNetTask, draw_clips, spread_times
+from stereozero.world.training.vae import (
+    VaeSettings,
+    VaeTask,
+    build_vae,
+    draw_shifts,
+    edge_error,
+    finish_vae,
+    psnr,
+    reconstruct,
+    shift,
+)
+
+VAE = VaeSettings(widths=(16, 16, 16), latent_channels=4, batch=4)
+CLIP = ClipSettings(image_width=32, image_layers=1, text_width=16, text_layers=2, batch=8)
+UNET = UNetSettings(width=16, queries=2, resampler_width=16, resampler_layers=1, batch=2)
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory) -> ClipPool:
+    return open_pool(tmp_path_factory.mktemp("pool"), PoolSettings(clips=24, height=32, width=48))
+
+
+@pytest.fixture(scope="module")
+def unet_task(pool) -> UNetTask:
+    return UNetTask(pool, UNET, build_vae(VAE), build_conditioner(CLIP), asdict(UNET))
+
+
+class SameBatch:
+    """A task that sees its first batch, times and noise again and again: single batches differ too much."""
+
+    def __init__(self, task: Task):
+        self.task, self.module, self.settings = task, task.module, task.settings
+
+    def losses(self, step: int) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        return self.task.losses(0)
+
+
+def losses_of(task: Task, steps: int, folder) -> list[float]:
+    how = Optimisation(rate=task.settings["how"]["rate"], warmup=2)
+    training = Training(task, how, folder)
+    return [training._take_step(1000)["loss"] for _ in range(steps)]
+
+
+def test_a_few_steps_make_the_vae_better(pool, tmp_path):
+    losses = losses_of(VaeTask(pool, VAE), 15, tmp_path)
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+def test_a_few_steps_make_the_encoder_better(pool, tmp_path):
+    losses = losses_of(ClipTask(pool, CLIP), 25, tmp_path)
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+
+
+def test_a_few_steps_make_the_unet_better(unet_task, tmp_path):
+    losses = losses_of(SameBatch(unet_task), 12, tmp_path)
+    assert losses[-1] < 0.98 * losses[0]  # much of these latents is the untrained VAE's noise
+
+
+def test_tokens_outside_the_vocabulary_are_and_stay_nothing(pool, tmp_path):
+    task = ClipTask(pool, CLIP)
+    losses_of(task, 2, tmp_path)
+    embedding = task.module.model.token_embedding.weight
+    assert embedding[task.module.tokenize(sorted(VOCABULARY)).unique()].abs().sum(dim=1).min() > 0
+    assert embedding[task.module.tokenize(["xylophone"])[0, 1]].abs().max() == 0
+
+
+def test_clips_are_drawn_at_two_speeds(pool):
+    fast = draw_clips(pool, step_rng(0, 0), replace(UNET, slow_share=0.0))
+    slow = draw_clips(pool, step_rng(0, 0), replace(UNET, slow_share=1.0))
+    assert fast.pixels.shape == (2, VARIANT.frames, 3, 32, 48)
+    assert fast.fs.tolist() == [FAST, FAST]
+    assert slow.fs.tolist() == [SLOW, SLOW]
+    clip = pool.captions.index(fast.captions[0])
+    assert torch.equal(fast.pixels[0], to_pixels(pool.videos[clip, ::2]))
+
+
+def test_times_cover_the_range(pool):
+    times = spread_times(step_rng(0, 3), 4, 1000)
+    assert sorted(times // 250) == [0, 1, 2, 3]
+
+
+def test_the_saved_generator_is_read_and_samples(unet_task, tmp_path):
+    backbone = unet_task.module.backbone(build_vae(VAE))
+    halved(backbone).save_pretrained(tmp_path)
+    stored = load_file(tmp_path / "unet" / "diffusion_pytorch_model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
+    read = DynamiCrafter.from_pretrained(tmp_path)
+    pair = read.encode_conditioning([ClipRequest("a red disc", seed=1, image=torch.rand(3, 64, 96))])
+    latents = torch.randn(1, 4, VARIANT.frames, 16, 24)
+    assert torch.isfinite(read.predict(latents, 999, pair.conditional)).all()
+
+
+def test_finishing_the_vae_scales_its_latents_to_one(pool):
+    vae, pixels = build_vae(VAE), to_pixels(pool.videos[:, 0])
+    finish_vae(vae, pixels)
+    scaled = vae.encode(pixels).latent_dist.mean * vae.config.scaling_factor
+    assert scaled.square().mean().sqrt().item() == pytest.approx(1, rel=0.01)
+    assert reconstruct(vae, pixels).shape == pixels.shape
+
+
+def test_shifts_are_whole_pixels_and_move_down_and_right():
+    picture = torch.arange(24.0).view(1, 4, 6)
+    assert torch.equal(shift(picture, np.array([1.0, -2.0])), picture.roll((1, -2), (1, 2)))
+    assert torch.equal(shift(picture, np.array([0.0, 0.5]))[:, :, 1:], picture[:, :, 1:] - 0.5)
+    shifts = draw_shifts(step_rng(0, 0), replace(VAE, batch=64))
+    assert np.array_equal(shifts * 4, np.round(shifts * 4))
+    assert 0 < np.abs(shifts).max() < 1
+    assert 16 < (shifts == 0).all(axis=1).sum() < 48  # those that stay
+
+
+def test_psnr_and_edges_of_known_errors():
+    black = torch.full((2, 3, 8, 8), -1.0)
+    assert psnr(black, black + 2 * 16 / 255).tolist() == pytest.approx([24.05, 24.05], abs=0.01)
+    ramp = torch.arange(8.0).expand(1, 1, 8, 8)
+    assert edge_error(ramp).item() == pytest.approx(0.5)  # 1 across, 0 down

@@ -1,0 +1,43 @@
+"""The training's parts as commands: what they refuse, and going on from an exported model."""
+
+import pytest
+import torch
+
+from stereozero.errors import InputError
+from stereozero.world.training.__main__ import main
+from stereozero.world.training.clip import ClipSettings, build_conditioner
+from stereozero.world.training.stages import adopt_generator, export_generator, halved, read_generator
+from stereozero.world.training.unet import GeneratorParts, UNetSettings
+from stereozero.world.training.vae import VaeSettings, build_vae
+
+
+@pytest.fixture(scope="module")
+def adopted(tmp_path_factory):
+    """Return the working folder that has adopted an exported, untrained generator, and that."""
+    folder = tmp_path_factory.mktemp("generator")
+    parts = GeneratorParts(UNetSettings(), build_conditioner(ClipSettings()), VaeSettings().latent_channels)
+    backbone = halved(parts.backbone(build_vae(VaeSettings())))
+    backbone.save_pretrained(folder / "model")
+    adopt_generator(folder / "work", folder / "model")
+    return folder / "work", backbone
+
+
+def test_an_exported_generator_can_be_gone_on_from(adopted):
+    work, exported = adopted
+    read, checkpoint = read_generator(work, "cpu")
+    assert checkpoint.step == 0
+    for name, network in exported.modules.named().items():
+        again = read.modules.named()[name].state_dict()
+        assert all(torch.equal(value.float(), again[key]) for key, value in network.state_dict().items()), name
+
+
+def test_only_an_evaluated_generator_is_exported(adopted, tmp_path):
+    with pytest.raises(InputError, match="evaluate"):
+        export_generator(adopted[0], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("part", ["unet", "evaluate", "export"])
+def test_what_must_be_trained_before_is_named(tmp_path, part):
+    with pytest.raises(SystemExit, match=r"stereozero.world.training vae"):
+        main([part, "--work-dir", str(tmp_path)])
