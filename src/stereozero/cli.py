@@ -10,7 +10,7 @@ from stereozero.artifacts import system_message
 from stereozero.config import read_yaml
 from stereozero.errors import StageError, StereoZeroError
 from stereozero.jobs import STAGES, damaged_artifacts, plan_jobs, write_marker
-from stereozero.plan import describe_plan, prepare, read_plan
+from stereozero.plan import describe_plan, prepare, read_plan, resolve
 from stereozero.stages.stage import Stage
 from stereozero.weights import needed_models
 
@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     for stage in STAGES:
         _add_stage(commands, stage)
     _add_weights(commands)
+    _add_programs(commands)
     _add_summaries(commands)
     _add_time_warp(commands)
     _add_verify(commands)
@@ -89,6 +90,18 @@ def _weights(parsed: argparse.Namespace) -> None:
     plan = read_plan(parsed.plan)
     for name in parsed.models or needed_models(plan.config):
         fetch_weights(plan, name)
+
+
+def _add_programs(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("prepare", help="get the programs that external methods run; needs a network")
+    command.add_argument("config", type=Path, help="YAML file")
+    command.set_defaults(call=_prepare_programs)
+
+
+def _prepare_programs(parsed: argparse.Namespace) -> None:
+    from stereozero.stages.convert import install_programs
+
+    install_programs(resolve(read_yaml(parsed.config), str(parsed.config)))
 
 
 def _add_summaries(commands: argparse._SubParsersAction) -> None:

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from stereozero.errors import InputError
+from stereozero.stereo.settings import PRESETS, SamplerSettings
 
 
 def _not_zero(strength: float) -> float:
@@ -143,7 +144,7 @@ class WarpFill(_Section):
 
     kind: Literal["warp-fill"]
     depth: str = Field(description="name of a variant in 'depths'")
-    fill: Literal["edge-stretch", "background", "mirror", "telea", "navier-stokes"] = "background"
+    fill: Literal["edge-stretch", "background", "mirror", "telea", "navier-stokes", "temporal"] = "background"
     warp: Literal["whole", "subpixel"] = Field("subpixel", description="shift by whole pixels or by fractions")
     halo: int = Field(
         1, ge=0, le=16, description="columns beside a hole that are filled along with it: mixed edge pixels"
@@ -151,7 +152,77 @@ class WarpFill(_Section):
     strength: Strength | None = Field(None, description="overrides the run's strength")
 
 
-AnyMethod = MonoCopy | GroundTruth | Finished | WarpFill
+class VaeLimit(_Section):
+    """Control: the true target view, encoded and decoded. No method that decodes all of its pixels can do better."""
+
+    kind: Literal["vae-limit"]
+    strength: Strength | None = Field(None, description="overrides the run's strength")
+
+
+class Ours(SamplerSettings):
+    """StereoCrafter-Zero: the target view is sampled with the generator. The sampler's keys change the preset."""
+
+    kind: Literal["ours"]
+    depth: str = Field(description="name of a variant in 'depths'")
+    preset: Literal["best", "paper", "reference"] = Field("best", description="where the sampler's keys start from")
+    strength: Strength | None = Field(None, description="overrides the run's strength")
+    trajectory: Literal["noised", "inverted"] = Field(
+        "noised", description="latents of a given video: the forward process with one noise, or DDIM inversion"
+    )
+    guidance: float | None = Field(None, ge=1, le=100, description="empty: the generator's")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_preset(cls, given: Any) -> Any:
+        chosen = given.get("preset", "best") if isinstance(given, Mapping) else None
+        return {**PRESETS[chosen], **given} if chosen in PRESETS else given
+
+    @property
+    def sampler(self) -> SamplerSettings:
+        """The sampler's part of the settings."""
+        return SamplerSettings(**{name: getattr(self, name) for name in SamplerSettings.model_fields})
+
+
+class StereoDiffusion(_Section):
+    """StereoDiffusion with an image model in diffusers' layout, frame by frame; the released code's defaults."""
+
+    kind: Literal["stereodiffusion"]
+    depth: str = Field(description="name of a variant in 'depths'")
+    model: str = Field(description="folder with unet, scheduler and, without 'encoders', vae, text_encoder, tokenizer")
+    encoders: str | None = Field(None, description="generator's folder whose vae and conditioner the UNet belongs to")
+    steps: int = Field(50, ge=1, le=1000, description="DDIM steps")
+    guidance: float = Field(7.5, ge=1, le=100, description="classifier-free guidance; 1 is none")
+    null_text_steps: int = Field(10, ge=0, le=1000, description="of each embedding; 0: plain DDIM inversion")
+    shift_step: int = Field(10, ge=0, le=1000, description="first shift follows this step, others every so many steps")
+    attention: Literal["uni", "bi", "none"] = Field("uni", description="whose keys and values self-attention sees")
+    attention_step: int = Field(10, ge=0, le=1000, description="step from which it does")
+    noise_in_holes: bool = Field(False, description="instead of 0, at the first shift")
+    height: int | None = Field(512, ge=8, le=4096, description="the model works at; empty: the clip's own")
+    width: int | None = Field(512, ge=8, le=8192, description="the model works at; empty: the clip's own")
+    frames_at_once: int = Field(1, ge=1, le=1024, description="in one call of the UNet; fewer take less memory")
+    strength: Strength | None = Field(None, description="overrides the run's strength")
+
+    @model_validator(mode="after")
+    def _has_both_sides(self) -> Self:
+        if (self.height is None) != (self.width is None):
+            raise ValueError("give both 'height' and 'width', or neither of them")
+        return self
+
+
+class External(_Section):
+    """Another method, through an adapter: one of this package's, or a Python file of your own."""
+
+    kind: Literal["external"]
+    name: str = Field(description="propainter, immersepro, rodynrf, or a Python file; see docs/adding-a-baseline.md")
+    depth: str = Field(description="name of a variant in 'depths'")
+    settings: dict[str, bool | int | float | str] = Field({}, description="the adapter's own settings")
+    checkout: str | None = Field(None, description="your own checkout of the program at the adapter's commit")
+    environment: str | None = Field(None, description="your own environment for it: a folder with bin/python")
+    timeout_minutes: float | None = Field(None, gt=0, description="for one call; empty: the adapter's")
+    strength: Strength | None = Field(None, description="overrides the run's strength")
+
+
+AnyMethod = MonoCopy | GroundTruth | VaeLimit | Finished | WarpFill | StereoDiffusion | External | Ours
 Method = Annotated[AnyMethod, Field(discriminator="kind")]
 Metric = Literal[
     "disparity",
@@ -163,7 +234,12 @@ Metric = Literal[
     "colour",
     "flicker",
     "window",
+    "clip_text",
+    "clip_frame",
+    "met3r",
 ]
+NETWORK_METRICS = {"clip_text": "clip", "clip_frame": "clip", "met3r": "met3r"}
+"""Metrics that run a network -> the key of 'scoring' that names it. They are computed only when asked for."""
 Format = Literal[
     "full-sbs",
     "half-sbs",
@@ -185,6 +261,76 @@ class Delivery(_Section):
     behind_screen: float = Field(
         2 / 3, ge=0, le=1, description="share of the clip's disparity range that is put behind the screen"
     )
+
+
+class ClipScoring(_Section):
+    """The CLIP model of the metrics clip_text and clip_frame: a published one (`variant`) or a saved `folder`."""
+
+    variant: Literal["openai-vit-b-32"] | None = Field(None, description="published model; fetched once (0.6 GB)")
+    checkpoint: str | None = Field(None, description="file with the variant's weights, instead of fetching them")
+    folder: str | None = Field(None, description="saved model, such as the embedded one, instead of a variant")
+    batch: int = Field(64, ge=1, le=4096, description="frames at a time")
+
+    @model_validator(mode="after")
+    def _names_one_model(self) -> Self:
+        if (self.variant is None) == (self.folder is None):
+            found = "neither" if self.variant is None else "both"
+            raise ValueError(f"needs either 'variant' (openai-vit-b-32) or 'folder', found {found}")
+        if self.checkpoint is not None and self.variant is None:
+            raise ValueError("'checkpoint' needs 'variant', which says what model the file holds")
+        return self
+
+
+class Met3rScoring(_Section):
+    """What the metric met3r is computed with: geometry of a pair, image features, and how they are upsampled."""
+
+    geometry: Literal["stereo", "raft", "dust3r", "mast3r"] = Field(
+        "stereo", description="stereo: the pair's own disparity, no weights, only for rectified pairs"
+    )
+    geometry_checkpoint: str | None = Field(
+        None, description="official file of raft (raft_large_C_T_SKHT_V2-ff5fadd5.pth), dust3r or mast3r"
+    )
+    features: Literal["dinov2", "dino16"] = Field("dinov2", description="dinov2: any DINOv2-style model of torch.hub")
+    hub: str = Field(
+        "facebookresearch/dinov2:7764ea0f912e53c92e82eb78a2a1631e92725fc8",
+        description="torch.hub repository: owner/name:commit, or a local folder with a hubconf.py",
+    )
+    entry: str = Field("dinov2_vits14", description="of the repository")
+    feature_checkpoint: str | None = Field(
+        None, description="dino_deitsmall16_pretrain.pth, or the entry's; empty: the hub's own"
+    )
+    upsampler: Literal["featup", "bilinear", "nearest", "bicubic"] = Field("bilinear", description="of the features")
+    featup_checkpoint: str | None = Field(None, description="FeatUp's dino16_jbu_stack_cocostuff.ckpt, or dinov2_...")
+    featup_norm: bool = Field(True, description="the file has a norm over channels; those in FeatUp's no_norm do not")
+    shorter_side: int | None = Field(
+        None,
+        ge=16,
+        le=4096,
+        description="px, to which frames are brought; both sides are then rounded to valid multiples",
+    )
+    raster_side: int = Field(256, ge=16, le=2048, description="px, of the image that dust3r's or mast3r's points give")
+    radius: float = Field(0.01, gt=0, le=1, description="of a point; the raster reaches from -1 to 1")
+    points_per_pixel: int = Field(10, ge=1, le=100, description="nearest points that a pixel blends")
+    batch: int = Field(8, ge=1, le=1024, description="pairs at a time; memory grows with it and with the frames")
+
+    @model_validator(mode="after")
+    def _names_its_files(self) -> Self:
+        needs = {
+            "geometry_checkpoint": (self.geometry != "stereo", f"geometry {self.geometry}"),
+            "feature_checkpoint": (self.features == "dino16", "features dino16"),
+            "featup_checkpoint": (self.upsampler == "featup", "upsampler featup"),
+        }
+        for key, (needed, what) in needs.items():
+            if needed and getattr(self, key) is None:
+                raise ValueError(f"{what} needs '{key}', the file with its weights; see docs/reference.md")
+        return self
+
+
+class Scoring(_Section):
+    """Networks that metrics run."""
+
+    clip: ClipScoring | None = Field(None, description="for clip_text and clip_frame")
+    met3r: Met3rScoring | None = Field(None, description="for met3r")
 
 
 class Tables(_Section):
@@ -227,8 +373,10 @@ class Config(_Section):
     depths: dict[Name, Depth] = Field(default={}, validate_default=True)
     methods: dict[Name, Method] = Field(default={}, validate_default=True)
     metrics: Annotated[list[Metric], AfterValidator(_with_disparity)] = Field(
-        list(get_args(Metric)), description="each where a clip has what it needs; disparity must be among them"
+        [name for name in get_args(Metric) if name not in NETWORK_METRICS],
+        description="each where a clip has what it needs; disparity must be among them",
     )
+    scoring: Scoring = Scoring()
     delivery: Delivery = Delivery()
     tables: Tables = Tables()
     warp_timing: WarpTiming = WarpTiming()
@@ -281,6 +429,9 @@ def _unknown_references(config: Config) -> Iterator[str]:
         depth = getattr(method, "depth", None)
         if depth is not None and depth not in config.depths:
             yield f"methods.{name}.depth: there is no depth variant '{depth}'{suggest(depth, config.depths)}"
+    for metric, network in NETWORK_METRICS.items():
+        if metric in config.metrics and getattr(config.scoring, network) is None:
+            yield f"metrics: '{metric}' runs a network: name it in 'scoring.{network}'"
 
 
 def suggest(word: str, known: Iterator[str] | list[str] | Mapping[str, Any]) -> str:
@@ -341,8 +492,14 @@ def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list
     elif location[0] == "generator":
         section = AnyGenerator
     else:
-        section = model.model_fields[str(location[0])].annotation
+        for part in location[:-1]:
+            section = _section_in(section.model_fields[str(part)].annotation)
     return list(section.model_fields)
+
+
+def _section_in(annotation: Any) -> type[BaseModel]:
+    """Return the section that a key holds, also where the key may be empty."""
+    return next(option for option in (annotation, *get_args(annotation)) if hasattr(option, "model_fields"))
 
 
 def _tagged(union: Any, discriminator: str, tag: int | str) -> type[BaseModel]:

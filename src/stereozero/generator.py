@@ -61,30 +61,47 @@ def sampling_settings(generator: AnyGenerator, variant: Variant, clip: Clip, see
     return settings | {"prompt": clip.prompt, "mode": clip.mode, "seed": seed}
 
 
-def misfits(generator: AnyGenerator, video: VideoFormat) -> Iterator[str]:
-    """Yield what keeps the generator from making videos of the configured format, with what would be right."""
+def size_factor(generator: AnyGenerator) -> int:
+    """Return what height and width of every clip must be multiples of, because the networks halve them that often."""
+    return read_size_factor(Path(generator.folder)) if generator.folder else OFFICIAL_SIZE_FACTOR
+
+
+def size_misfits(generator: AnyGenerator, video: VideoFormat) -> Iterator[str]:
+    """Yield what keeps the generator from taking videos of the configured size, with what would be right."""
     try:
-        variant = variant_of(generator)
-        factor = read_size_factor(Path(generator.folder)) if generator.folder else OFFICIAL_SIZE_FACTOR
+        variant, factor = variant_of(generator), size_factor(generator)
     except InputError as error:
         yield f"generator: {error}"
         return
-    right = f"video: {{height: {variant.height}, width: {variant.width}, frames: {variant.frames}}}"
     if video.height % factor or video.width % factor:
         yield (
             f"video: height {video.height} and width {video.width} must be multiples of {factor}, because the "
-            f"generator's networks halve them that often; set {right}"
+            f"generator's networks halve them that often; set {_right(variant)}"
         )
-    elif (video.height, video.width) != (variant.height, variant.width):
+
+
+def misfits(generator: AnyGenerator, video: VideoFormat) -> Iterator[str]:
+    """Yield what keeps the generator from making videos of the configured format, with what would be right."""
+    problems = list(size_misfits(generator, video))
+    yield from problems
+    try:
+        variant = variant_of(generator)
+    except InputError:
+        return  # said above
+    if not problems and (video.height, video.width) != (variant.height, variant.width):
         yield (
             f"video: the generator {variant.name} was trained for height {variant.height} and width {variant.width}, "
-            f"not {video.height} and {video.width}; set {right}"
+            f"not {video.height} and {video.width}; set {_right(variant)}"
         )
     if video.frames != variant.frames:
         yield (
             f"video.frames: {video.frames}, but the generator {variant.name} makes clips of {variant.frames} frames, "
-            f"of no other length: its image tokens are trained one set a frame; set {right}"
+            f"of no other length: its image tokens are trained one set a frame; set {_right(variant)}"
         )
+
+
+def _right(variant: Variant) -> str:
+    return f"video: {{height: {variant.height}, width: {variant.width}, frames: {variant.frames}}}"
 
 
 def advice(generator: AnyGenerator, clips: Iterable[Clip]) -> Iterator[str]:

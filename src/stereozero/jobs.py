@@ -15,15 +15,18 @@ from stereozero.errors import InputError
 from stereozero.manifest import Clip
 from stereozero.plan import Plan
 from stereozero.stages.baseline import BASELINE
+from stereozero.stages.convert import CONVERT
 from stereozero.stages.deliver import DELIVER
 from stereozero.stages.depth import DEPTH
 from stereozero.stages.evaluate import EVALUATE
 from stereozero.stages.generate import GENERATE
 from stereozero.stages.inputs import INPUTS
 from stereozero.stages.stage import Stage
+from stereozero.stages.stereo import STEREO
+from stereozero.stages.trajectory import TRAJECTORY
 from stereozero.stages.world import TRUTH, WORLD
 
-STAGES = (INPUTS, GENERATE, WORLD, TRUTH, DEPTH, BASELINE, EVALUATE, DELIVER)
+STAGES = (INPUTS, GENERATE, WORLD, TRUTH, DEPTH, TRAJECTORY, STEREO, BASELINE, CONVERT, EVALUATE, DELIVER)
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,17 @@ Layout under ``<results>/<run>/``, one folder a clip at the end of each path::
     world/<clip>/                      source.mkv, geometry.safetensors, caption.txt
     truth/<strength>/<clip>/           target.mkv, disoccluded.mkv
     depth/<variant>/<clip>/            disparity.safetensors, preview.mp4
-    targets/<method>/<clip>/           target.mkv, for some methods blank.mkv
+    trajectories/<how>/<clip>/         trajectory.safetensors of a given or rendered video
+    targets/<method>/<clip>/           target.mkv, for some methods blank.mkv, latents.safetensors
     delivery/<method>/<clip>/          side by side, anaglyph, ...
     scores/<method>/<metric>/<clip>/   scores.json
     tables/                            scores.csv, table1.csv, table1.md
     gallery/                           index.html and contact sheets
     jobs/<stage>/<variant>/<batch>.json  written when a job is done: what Snakemake follows
     logs/<stage>/<variant>/<batch>.log   one log a job
+    logs/convert/<method>/<clip>.program.log  what another's program printed
 
-``<results>/downloads/`` is shared by all runs.
+``<results>/downloads/`` and ``<results>/programs/`` are shared by all runs.
 """
 
 from dataclasses import dataclass
@@ -59,6 +61,15 @@ class RunPaths:
         """Downloaded files, by checksum, shared by all runs."""
         return self.results / "downloads"
 
+    @property
+    def programs(self) -> Path:
+        """Programs of others with their environments, shared by all runs."""
+        return self.results / "programs"
+
+    def program_log(self, method: str, clip_id: str) -> Path:
+        """What a program of others printed while it worked on a clip; also kept when it failed."""
+        return self.root / "logs" / "convert" / method / f"{clip_id}.program.log"
+
     def marker(self, stage: str, variant: str, batch: str) -> Path:
         """Written when a job is done, with its artefacts' checksums; ``variant`` may be empty."""
         return self.root / "jobs" / stage / variant / f"{batch}.json"
@@ -91,6 +102,10 @@ class RunPaths:
     def trajectory(self, clip_id: str) -> Path:
         """A generated clip's latents after every step; see :mod:`stereozero.trajectory`."""
         return self.generated(clip_id) / "trajectory.safetensors"
+
+    def given_trajectory(self, how: str, clip_id: str) -> Path:
+        """Folder of the latents that a given video could have come from."""
+        return self.root / "trajectories" / how / clip_id
 
     def all_frames(self, clip: Clip) -> Path:
         """A generated clip with every frame of its trajectory; the source view may lack fixed frames at its ends."""

@@ -17,9 +17,10 @@ from stereozero.artifacts import canonical_json, write_json
 from stereozero.backbones.variants import Variant
 from stereozero.config import AnyMethod, Config, GivenDepth, WorldDepth, parse_config
 from stereozero.errors import InputError
-from stereozero.generator import advice, misfits, model_files, variant_of
+from stereozero.generator import advice, misfits, model_files, size_misfits, variant_of
 from stereozero.manifest import Clip, ClipKind, load_manifest, rows_as_json
 from stereozero.paths import RunPaths
+from stereozero.stereo.settings import SamplerSettings
 from stereozero.weights import generator_model
 
 log = logging.getLogger(__name__)
@@ -130,10 +131,50 @@ class Plan:
                 return clip.target_video is not None
             case "warp-fill":
                 return self.supplies(settings.depth, clip)
+            case "stereodiffusion" | "external":
+                return self.supplies(settings.depth, clip) and method not in self.obstacles
+            case "vae-limit":
+                return self.has_truth(clip)
+            case "ours":
+                return self.supplies(settings.depth, clip)
+
+    @cached_property
+    def obstacles(self) -> Mapping[str, str]:
+        """Methods that can't run on this machine, for lack of weights or an environment, with the reason."""
+        candidates = {
+            name: method
+            for name, method in self.config.methods.items()
+            if method.kind in ("stereodiffusion", "external")
+        }
+        if not candidates:
+            return {}
+        from stereozero.baselines.readiness import obstacle
+
+        reasons = {name: obstacle(method, self.paths.programs) for name, method in candidates.items()}
+        return {name: reason for name, reason in reasons.items() if reason}
 
     def method_clips(self, method: str) -> list[Clip]:
         """Return the clips a method variant runs on."""
         return [clip for clip in self.clips if self.runs(method, clip)]
+
+    def sampler(self, method: str, clip: Clip) -> SamplerSettings:
+        """Return how a method of the kind 'ours' samples a clip: the row's last warp step goes before the method's."""
+        settings = self.config.methods[method].sampler
+        if clip.last_warp_step is None:
+            return settings
+        return SamplerSettings(**{**settings.model_dump(), "last_warp_step": clip.last_warp_step})
+
+    def guidance(self, method: str) -> float:
+        """Return the scale of guidance that a method of the kind 'ours' samples with."""
+        own = self.config.methods[method].guidance
+        return self.config.generator.guidance if own is None else own
+
+    def trajectory(self, method: str, clip: Clip) -> Path:
+        """Return the source's latents that a method of the kind 'ours' starts from."""
+        if clip.kind is ClipKind.IMAGE:
+            return self.paths.trajectory(clip.clip_id)
+        folder = self.paths.given_trajectory(self.config.methods[method].trajectory, clip.clip_id)
+        return folder / "trajectory.safetensors"
 
     def batches(self, clips: Iterable[Clip]) -> dict[str, list[Clip]]:
         """Group clips into batches, by a hash of their ids.
@@ -185,14 +226,24 @@ def resolve(content: Mapping[str, Any], where: str) -> Plan:
 
 
 def _mismatches(plan: Plan) -> Iterator[str]:
+    from stereozero.metrics.networks import missing_files
+
+    yield from missing_files(plan.config.scoring)
     if not plan.published("table1").is_file():
         yield f"published: there is no {plan.published('table1')}; name the repository's benchmark/published"
     images = [clip for clip in plan.clips if clip.kind is ClipKind.IMAGE]
-    if plan.config.generator is not None and images:
-        yield from misfits(plan.config.generator, plan.config.video)
+    if plan.config.generator is not None:
+        check = misfits if images else size_misfits
+        yield from check(plan.config.generator, plan.config.video)
+    for name, method in plan.config.methods.items():
+        if method.kind in ("ours", "vae-limit") and plan.config.generator is None:
+            yield f"methods.{name}: {method.kind} samples with the generator; add the section 'generator'"
     needed = {method.depth for method in plan.config.methods.values() if hasattr(method, "depth")}
     finished = [name for name, method in plan.config.methods.items() if method.kind == "finished"]
+    yield from _adapter_mistakes(plan)
     for name in plan.config.methods:
+        if name in plan.obstacles:
+            continue
         if any(map(plan.has_source, plan.clips)) and not plan.method_clips(name):
             yield f"methods.{name}: no clip has what this method needs; remove it or add such clips"
     for clip in plan.clips:
@@ -203,6 +254,18 @@ def _mismatches(plan: Plan) -> Iterator[str]:
             )
         if clip.kind is ClipKind.PAIR and not finished:
             yield f"clip '{clip.clip_id}': has a target_video; add a method of the kind 'finished' to score it"
+
+
+def _adapter_mistakes(plan: Plan) -> Iterator[str]:
+    external = {name: method for name, method in plan.config.methods.items() if method.kind == "external"}
+    if not external:
+        return
+    from stereozero.baselines.readiness import mistake
+
+    for name, method in external.items():
+        problem = mistake(method)
+        if problem:
+            yield f"methods.{name}: {problem}"
 
 
 def check_writable(folder: Path) -> None:
@@ -262,6 +325,15 @@ def read_plan(path: Path) -> Plan:
         raise InputError(f"{path}: is not a plan of this version ({error}); 'snakemake -n' writes it anew") from error
 
 
+def _licences(plan: Plan) -> Iterator[str]:
+    runs = {name: method for name, method in plan.config.methods.items() if name not in plan.obstacles}
+    for name, method in runs.items():
+        if method.kind == "external":
+            from stereozero.baselines.readiness import licence_of
+
+            yield f"method '{name}': {licence_of(method)}"
+
+
 def describe_plan(plan: Plan) -> list[str]:
     """Return lines that say which clips each method runs on, for a person to read before a run."""
     images = [clip for clip in plan.clips if clip.kind is ClipKind.IMAGE]
@@ -276,6 +348,9 @@ def describe_plan(plan: Plan) -> list[str]:
         lines.extend(advice(plan.config.generator, images))
     for name in plan.config.methods:
         count = len(plan.method_clips(name))
-        if count < videos:
+        if name in plan.obstacles:
+            lines.append(f"method '{name}' is not run: {plan.obstacles[name]}")
+        elif count < videos:
             lines.append(f"method '{name}' runs on {count} of {videos} videos: the others lack what it needs")
+    lines.extend(_licences(plan))
     return lines

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from stereozero.config import AnyDepth, AnyGenerator, AnyMethod, Config
+from stereozero.config import AnyDepth, AnyGenerator, AnyMethod, ClipScoring, Config, Met3rScoring
 from stereozero.manifest import Clip
 from stereozero.metrics import METRICS
 
@@ -33,6 +33,8 @@ def reference() -> str:
             "### Generator (`generator`)",
             "",
             *_variants(AnyGenerator, "kind"),
+            *_section("scoring.clip", ClipScoring),
+            *_section("scoring.met3r", Met3rScoring),
             "### Depth variants (`depths.<name>`)",
             "",
             *_variants(AnyDepth, "estimator"),
@@ -61,6 +63,15 @@ def _sections(model: type[BaseModel], prefix: str) -> Iterable[str]:
             yield _first_line(field.annotation)
             yield ""
             yield from _sections(field.annotation, f"{prefix}{name}.")
+
+
+def _section(name: str, model: type[BaseModel]) -> Iterable[str]:
+    yield f"### `{name}`"
+    yield ""
+    yield _first_line(model)
+    yield ""
+    yield from _table(model, f"{name}.")
+    yield ""
 
 
 def _variants(union: Any, discriminator: str) -> Iterable[str]:
@@ -108,7 +119,7 @@ def _type_name(annotation: Any) -> str:
     if get_origin(annotation) is list:
         return f"list of {_type_name(arguments[0])}"
     if get_origin(annotation) is dict:
-        return "name: variant"
+        return "name: variant" if hasattr(arguments[1], "__metadata__") else "name: value"
     if hasattr(annotation, "__metadata__"):
         return _type_name(arguments[0])
     return " or ".join(_type_name(argument) for argument in arguments)

@@ -98,6 +98,12 @@ def summarise(scores: pd.DataFrame, columns: Sequence[str], parameters: Bootstra
     return pd.DataFrame(rows)
 
 
+def with_not_run(summary: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """Put a row without values under a summary for each method that was not run."""
+    rows = pd.DataFrame({"method": list(methods), "clips": 0})
+    return pd.concat([summary, rows], ignore_index=True) if methods else summary
+
+
 def with_published(measured: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Put published rows under measured ones; the column ``origin`` keeps them apart."""
     return pd.concat(

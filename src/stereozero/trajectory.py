@@ -44,6 +44,21 @@ class Trajectory:
         return len(self.timesteps)
 
 
+def frame_windows(count: int, length: int) -> list[list[int]]:
+    """Divide a video's frames among windows of a model's clip length.
+
+    Windows follow each other; the last one ends with the video and so may share frames with the one before. A video
+    shorter than a window repeats its last frame.
+
+    Returns:
+        The frames' numbers, ``length`` a window.
+    """
+    if count < length:
+        return [[min(number, count - 1) for number in range(length)]]
+    starts = [*range(0, count - length, length), count - length]
+    return [list(range(start, start + length)) for start in starts]
+
+
 def save_trajectory(path: Path, trajectory: Trajectory) -> None:
     """Write a trajectory.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stereozero.artifacts import sha256_of
-from stereozero.config import AnyGenerator, Config
+from stereozero.config import NETWORK_METRICS, AnyGenerator, Config
 from stereozero.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -83,6 +83,15 @@ _ALL = (
         revision="be54aaf61ddab427c4100395308fe31fe87a5734",
         sha256=None,  # not found
     ),
+    ModelFile(
+        name="clip-openai-vit-b-32",
+        repository="timm/vit_base_patch32_clip_224.openai",  # where open_clip takes OpenAI's ViT-B/32 from
+        file="open_clip_model.safetensors",
+        gigabytes=0.61,
+        revision=None,  # not found
+        sha256=None,  # not found
+        setting="scoring.clip.checkpoint",
+    ),
 )
 REGISTRY = {model.name: model for model in _ALL}
 
@@ -107,11 +116,22 @@ def generator_model(generator: AnyGenerator) -> str | None:
     return f"{generator.kind}-{generator.variant}" if generator.variant else None
 
 
+def scoring_model(config: Config) -> str | None:
+    """Return the name of the published CLIP that a run's metrics need, or None for a saved folder or no such metric."""
+    clip = config.scoring.clip
+    asked_for = any(NETWORK_METRICS.get(metric) == "clip" for metric in config.metrics)
+    return f"clip-{clip.variant}" if clip and clip.variant and asked_for else None
+
+
 def needed_models(config: Config) -> Mapping[str, Path | None]:
     """Return name -> local copy that the config names, or None, of every published model that a run needs."""
-    generator = config.generator
-    name = generator_model(generator) if generator else None
-    return {name: Path(generator.checkpoint) if generator.checkpoint else None} if name else {}
+    named = {
+        generator_model(config.generator) if config.generator else None: config.generator,
+        scoring_model(config): config.scoring.clip,
+    }
+    return {
+        name: Path(settings.checkpoint) if settings.checkpoint else None for name, settings in named.items() if name
+    }
 
 
 def fetch(model: ModelFile, local: Path | None = None, cache: Path | None = None) -> FetchedFile:

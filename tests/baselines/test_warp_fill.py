@@ -1,8 +1,11 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
 from stereozero.baselines.warp_fill import FILLS, WarpedClip, mirror, warp_fill
+from stereozero.config import WarpFill
 from stereozero.errors import InputError
 
 FRAMES, HEIGHT, WIDTH = 2, 24, 80
@@ -30,6 +33,10 @@ def random_clip(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     frames = rng.integers(1, 256, (FRAMES, HEIGHT, WIDTH, 3), dtype=np.uint8)
     return frames, rng.random((FRAMES, HEIGHT, WIDTH), dtype=np.float32)
+
+
+def test_a_configuration_can_name_every_fill():
+    assert get_args(WarpFill.model_fields["fill"].annotation) == tuple(FILLS)
 
 
 @pytest.mark.parametrize("mode", ["whole", "subpixel"])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stereozero.errors import InputError
-from stereozero.metrics.matching import MatchParameters, match_views
+from stereozero.metrics.matching import MatchParameters, match_views, match_views_both_ways
 
 
 @pytest.mark.parametrize("size", [(64, 96), (320, 512)])
@@ -33,6 +33,17 @@ def test_left_target_keeps_the_sign(shifted_views):
 def test_right_target_column_is_source_column_less_disparity(shifted_views):
     left, right = shifted_views(64, 96, 2.0)
     assert np.nanmedian(match_views(left, right).target_x - np.arange(96)) == pytest.approx(-2.0, abs=0.1)
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_both_ways_are_two_matchings_to_the_last_bit(shifted_views, side):
+    left, right = shifted_views(64, 96, 2.3, frames=2)
+    source, target = (left, right) if side == "right" else (right, left)
+    there, back = match_views_both_ways(source, target, side)
+    other = "left" if side == "right" else "right"
+    assert (there.target_side, back.target_side) == (side, other)
+    np.testing.assert_array_equal(there.disparity, match_views(source, target, side).disparity)
+    np.testing.assert_array_equal(back.disparity, match_views(target, source, other).disparity)
 
 
 def test_matches_outside_the_other_view_are_invalid(shifted_views):

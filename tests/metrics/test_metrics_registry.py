@@ -5,7 +5,10 @@ import sys
 import numpy as np
 import pytest
 
+from stereozero.config import NETWORK_METRICS
 from stereozero.metrics import METRICS, SCORES, ClipPair, applicable_metrics
+
+WITHOUT_NETWORK = [metric.name for metric in METRICS.values() if metric.network is None]
 
 
 @pytest.fixture
@@ -21,8 +24,8 @@ def full_pair(shifted_views):
 
 
 def test_every_metric_reports_exactly_its_columns_and_fits_json(full_pair):
-    assert [metric.name for metric in applicable_metrics(full_pair)] == list(METRICS)
-    for metric in METRICS.values():
+    assert [metric.name for metric in applicable_metrics(full_pair)] == WITHOUT_NETWORK
+    for metric in applicable_metrics(full_pair):
         result = metric.measure(full_pair)
         columns = {score.name for score in metric.scores}
         assert set(result.clip) == columns, metric.name
@@ -48,6 +51,10 @@ def test_only_metrics_whose_needs_are_met_apply(full_pair):
     assert "fidelity_masked" not in {metric.name for metric in applicable_metrics(with_truth)}
 
 
+def test_the_configuration_knows_which_metrics_run_which_network():
+    assert {metric.name: metric.network for metric in METRICS.values() if metric.network} == NETWORK_METRICS
+
+
 def test_keys_are_plain_values_and_parameters_can_be_hashed():
     for metric in METRICS.values():
         assert json.loads(json.dumps(metric.key()))["name"] == metric.name
@@ -56,7 +63,7 @@ def test_keys_are_plain_values_and_parameters_can_be_hashed():
 
 def test_inputs_are_not_changed(full_pair):
     before = full_pair.source.copy(), full_pair.target.copy(), full_pair.true_disparity.copy()
-    for metric in METRICS.values():
+    for metric in applicable_metrics(full_pair):
         metric.measure(full_pair)
     for saved, array in zip(before, (full_pair.source, full_pair.target, full_pair.true_disparity), strict=True):
         np.testing.assert_array_equal(saved, array)
@@ -64,7 +71,7 @@ def test_inputs_are_not_changed(full_pair):
 
 def test_results_repeat_to_the_last_bit(full_pair):
     again = ClipPair(full_pair.source, full_pair.target, full_pair.truth, full_pair.true_disparity, full_pair.mask)
-    for metric in METRICS.values():
+    for metric in applicable_metrics(full_pair):
         assert metric.measure(full_pair) == metric.measure(again)
 
 

@@ -12,6 +12,7 @@ from stereozero.backbones.dynamicrafter import DynamiCrafter
 from stereozero.errors import InputError, StageError
 from stereozero.plan import resolve
 from stereozero.stages import generate
+from stereozero.stages import model as loaded
 from stereozero.stages.generate import GENERATE
 from stereozero.stages.inputs import INPUTS
 from stereozero.trajectory import load_trajectory
@@ -23,7 +24,7 @@ def _as_in_a_new_process():
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-    generate._load.cache_clear()
+    loaded._load.cache_clear()
 
 
 def run(config: dict, *clip_ids: str):
@@ -83,9 +84,9 @@ def test_sampling_can_be_taken_up_at_any_step_of_the_stored_trajectory(image_con
     plan = run(image_config, "plain")
     stored = load_trajectory(plan.paths.trajectory("plain")).latents
     artifact = GENERATE.artifacts(plan, "", plan.clip("plain"))[0]
-    model = generate._load(plan.config.generator, "cpu", None)
+    model = loaded._load(plan.config.generator, "cpu", None)
     schedule = ddim_schedule(model.schedule, 3, spacing=model.spacing)
-    pair = model.encode_conditioning([generate._request(artifact)])
+    pair = model.encode_conditioning([generate.request_of(artifact)])
     for start in (1, 2):
         steps = sample(model, pair, schedule, stored[start][None], [123], guidance=7.5, rescale=0.7, start=start)
         for index, latents in enumerate(steps, start + 1):
@@ -124,7 +125,7 @@ def test_the_model_is_loaded_once_a_job_and_only_if_a_clip_needs_it(image_config
     )
     run(image_config)
     assert loads == [1]
-    generate._load.cache_clear()
+    loaded._load.cache_clear()
     run(image_config)
     assert loads == [1]
 
@@ -140,7 +141,7 @@ def test_other_weights_in_the_folder_make_the_clips_again(image_config, tiny_mod
     model = DynamiCrafter.from_pretrained(folder)
     model.modules.unet.out[2].bias.data += 1
     model.save_pretrained(folder)
-    generate._load.cache_clear()
+    loaded._load.cache_clear()
     run(image_config, "plain")
     assert plan.paths.trajectory("plain").read_bytes() != before
 

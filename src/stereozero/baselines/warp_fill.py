@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stereozero.baselines.propagation import propagate
 from stereozero.errors import InputError
 from stereozero.stereo.warp import WarpMode, check_disparity, forward_warp
 
@@ -98,16 +99,28 @@ def warp_fill(
     """
     if fill not in FILLS:
         raise InputError(f"fill is {fill!r}; it must be one of {', '.join(FILLS)}")
+    if halo < 0:
+        raise InputError(f"halo is {halo}; it must be 0 or more")
+    holed = warp_clip(frames, disparity, strength, mode=mode, device=device)
+    filled = FILLS[fill](replace(holed, blank=_with_halo(holed.blank, halo, strength)))  # (F, 3, H, W)
+    return Filled(_to_8_bit(filled), holed.blank.cpu().numpy())
+
+
+def warp_clip(
+    frames: np.ndarray,
+    disparity: np.ndarray,
+    strength: float,
+    *,
+    mode: WarpMode = "subpixel",
+    device: str | torch.device = "cpu",
+) -> WarpedClip:
+    """Warp a clip into the target view and leave its holes open; arguments and errors as in :func:`warp_fill`."""
     _check_frames(frames)
     if disparity.shape != frames.shape[:3]:
         raise InputError(f"disparity has shape {disparity.shape}; the frames ask for {frames.shape[:3]}")
-    if halo < 0:
-        raise InputError(f"halo is {halo}; it must be 0 or more")
     values = _own(disparity)  # (F, H, W)
     check_disparity(values)
-    holed = _warp_clip(_to_tensor(frames, device), values.to(device), strength, mode)
-    filled = FILLS[fill](replace(holed, blank=_with_halo(holed.blank, halo, strength)))  # (F, 3, H, W)
-    return Filled(_to_8_bit(filled), holed.blank.cpu().numpy())
+    return _warp_clip(_to_tensor(frames, device), values.to(device), strength, mode)
 
 
 # Fills
@@ -118,11 +131,7 @@ def edge_stretch(clip: WarpedClip) -> Tensor:
 
     A hole at the frame's border takes the end it has.
     """
-    left, right = _nearest_with_value(clip.blank)  # (F, H, W) each
-    width = clip.blank.shape[-1]
-    from_right = (left < 0) | (right < width) if clip.strength > 0 else left < 0  # (F, H, W)
-    chosen = torch.where(from_right, right, left)  # (F, H, W)
-    return _fill_from_columns(clip, chosen)
+    return _fill_from_columns(clip, _background_columns(clip))
 
 
 def background(clip: WarpedClip) -> Tensor:
@@ -152,6 +161,13 @@ _SAME_SURFACE = 0.05
 """Disparity by which a slope may come nearer within a hole's width and still be taken for the same background."""
 
 
+def temporal(clip: WarpedClip) -> Tensor:
+    """Take the background that other frames show there, by optical flow; for the rest do as :func:`edge_stretch`."""
+    columns = _background_columns(clip)  # (F, H, W)
+    disparity = clip.disparity.gather(-1, columns)  # (F, H, W)
+    return propagate(edge_stretch(clip), clip.blank, disparity, columns)
+
+
 def inpaint(clip: WarpedClip, method: int) -> Tensor:
     """Fill with OpenCV's inpainting, frame by frame on the CPU, in 8 bits (it takes nothing finer).
 
@@ -177,6 +193,7 @@ FILLS: Mapping[str, Fill] = MappingProxyType(
         "mirror": mirror,
         "telea": partial(inpaint, method=cv2.INPAINT_TELEA),
         "navier-stokes": partial(inpaint, method=cv2.INPAINT_NS),
+        "temporal": temporal,
     }
 )
 """All fills by the name that a configuration uses."""
@@ -242,6 +259,18 @@ def _farther_end(clip: WarpedClip) -> Tensor:
     left_is_farther = compare(left_disparity, right_disparity)  # (F, H, W)
     take_left = (right == width) | ((left >= 0) & left_is_farther)  # (F, H, W)
     return torch.where(take_left, left, right)
+
+
+def _background_columns(clip: WarpedClip) -> Tensor:
+    """Return the column at the background end of the hole that each cell lies in, itself if in none: (F, H, W) int64.
+
+    Which end that is follows from the strength's sign; a hole at the frame's border has one only. Some column in rows
+    without any value.
+    """
+    left, right = _nearest_with_value(clip.blank)  # (F, H, W) each
+    width = clip.blank.shape[-1]
+    from_right = (left < 0) | (right < width) if clip.strength > 0 else left < 0  # (F, H, W)
+    return torch.where(from_right, right, left).clamp(0, width - 1)
 
 
 def _fill_from_columns(clip: WarpedClip, chosen: Tensor) -> Tensor:

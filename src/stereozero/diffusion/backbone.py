@@ -1,8 +1,8 @@
 """The interface between a video diffusion model and everything that samples from one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -98,6 +98,13 @@ class Backbone(Protocol):
 
         Returns:
             (B, C, F, h, w): noise or velocity, in the dtype of ``latents``.
+        """
+
+    def attentions(self) -> Mapping[str, Any]:
+        """Return the network's attention modules by name, in execution order.
+
+        Each has an exchangeable ``processor`` and says whether it ``attends_to_context``; see
+        :class:`stereozero.stereo.cross_view.ExchangeableAttention`.
         """
 
     def encode_video(self, video: Tensor, seeds: Sequence[int]) -> Tensor:

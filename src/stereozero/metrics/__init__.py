@@ -6,7 +6,7 @@ To score a clip with all that apply:
     pair = ClipPair(source, target, truth=truth)
     results = {metric.name: metric.measure(pair) for metric in applicable_metrics(pair)}
 
-Metrics in this table need no network and never import torch.
+Some run a network, which is passed to `measure`; see `networks`. Importing this table never imports torch.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stereozero.metrics import colour, disparity, fidelity, flicker, siou, window
+from stereozero.metrics import clip, colour, disparity, fidelity, flicker, siou, window
 from stereozero.metrics.clip_pair import ClipPair
+from stereozero.metrics.met3r import columns as met3r_columns
 from stereozero.metrics.result import MetricResult, Score
 
 __all__ = ["METRICS", "SCORES", "ClipPair", "Metric", "MetricResult", "Score", "applicable_metrics"]
@@ -31,8 +32,9 @@ class Metric:
         version: Changes whenever the same input would get another value.
         parameters: Frozen dataclass of the choices made.
         scores: The columns, in order.
-        needs: Optional parts of the `ClipPair` that must be there: "truth", "true_disparity", "mask".
-        compute: Scores a `ClipPair` with the parameters.
+        needs: Optional parts of the `ClipPair` that must be there: "truth", "true_disparity", "mask", "prompt".
+        compute: Scores a `ClipPair` with the parameters and, if the metric runs one, the network.
+        network: Key of the configuration's section `scoring` that names the network, or None.
     """
 
     name: str
@@ -40,19 +42,32 @@ class Metric:
     parameters: Any
     scores: tuple[Score, ...]
     needs: frozenset[str]
-    compute: Callable[[ClipPair, Any], MetricResult]
+    compute: Callable[..., MetricResult]
+    network: str | None = None
 
-    def measure(self, pair: ClipPair) -> MetricResult:
+    def measure(self, pair: ClipPair, network: Any = None) -> MetricResult:
         """Score a clip.
+
+        Args:
+            pair: The clip.
+            network: What `networks.load_network` returned, for a metric that runs one.
 
         Raises:
             InputError: The frames are too small for this metric.
         """
-        return self.compute(pair, self.parameters)
+        if self.network is None:
+            return self.compute(pair, self.parameters)
+        return self.compute(pair, self.parameters, network)
 
     def key(self) -> dict[str, Any]:
         """Return name, version and parameters as plain values: what a cached result depends on besides its input."""
         return {"name": self.name, "version": self.version, "parameters": asdict(self.parameters)}
+
+
+def _measure_met3r(pair: ClipPair, parameters: met3r_columns.Met3rParameters, scorer: Any) -> MetricResult:
+    from stereozero.metrics.met3r.video import measure_met3r
+
+    return measure_met3r(pair, scorer, parameters)
 
 
 _ALL = (
@@ -128,6 +143,33 @@ _ALL = (
         frozenset({"truth", "mask"}),
         lambda pair, p: siou.measure_masked_siou(pair.source, pair.target, pair.truth, pair.mask, p),
     ),
+    Metric(
+        "clip_text",
+        str(clip.VERSION),
+        clip.DEFAULTS,
+        clip.TEXT_SCORES,
+        frozenset({"prompt"}),
+        lambda pair, p, encoder: clip.measure_clip_text(pair, encoder, p),
+        network="clip",
+    ),
+    Metric(
+        "clip_frame",
+        str(clip.VERSION),
+        clip.DEFAULTS,
+        clip.FRAME_SCORES,
+        frozenset(),
+        lambda pair, p, encoder: clip.measure_clip_frame(pair, encoder, p),
+        network="clip",
+    ),
+    Metric(
+        "met3r",
+        str(met3r_columns.VERSION),
+        met3r_columns.DEFAULTS,
+        met3r_columns.SCORES,
+        frozenset(),
+        _measure_met3r,
+        network="met3r",
+    ),
 )
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
@@ -135,5 +177,5 @@ SCORES: dict[str, Score] = {score.name: score for metric in _ALL for score in me
 
 
 def applicable_metrics(pair: ClipPair) -> list[Metric]:
-    """Return the metrics whose needs the clip meets, in the table's order."""
-    return [metric for metric in METRICS.values() if metric.needs <= pair.known]
+    """Return the metrics without network whose needs the clip meets, in the table's order."""
+    return [metric for metric in METRICS.values() if metric.network is None and metric.needs <= pair.known]

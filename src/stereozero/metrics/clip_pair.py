@@ -30,6 +30,7 @@ class ClipPair:
         mask: (F, H, W) bool on the target's grid, True where the masked scores count.
         target_side: The target view's eye.
         convergence: Shift that delivery takes off every disparity [percent of width].
+        prompt: What the videos are to show.
 
     Raises:
         InputError: A part has the wrong type, shape or range.
@@ -42,6 +43,7 @@ class ClipPair:
     mask: np.ndarray | None = None
     target_side: Side = "right"
     convergence: float = 0.0
+    prompt: str | None = None
     _matches: dict[MatchParameters, Match] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -58,8 +60,8 @@ class ClipPair:
 
     @property
     def known(self) -> frozenset[str]:
-        """Names of the optional parts that are there: "truth", "true_disparity", "mask"."""
-        parts = ("truth", "true_disparity", "mask")
+        """Names of the optional parts that are there: "truth", "true_disparity", "mask", "prompt"."""
+        parts = ("truth", "true_disparity", "mask", "prompt")
         return frozenset(name for name in parts if getattr(self, name) is not None)
 
     def match(self, parameters: MatchParameters) -> Match:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from stereozero.artifacts import Artifact
-from stereozero.config import Finished, GroundTruth, MonoCopy, WarpFill
+from stereozero.config import External, Finished, GroundTruth, MonoCopy, Ours, StereoDiffusion, VaeLimit, WarpFill
 from stereozero.device import resolve_device
 from stereozero.manifest import Clip
 from stereozero.plan import Plan
+from stereozero.stages.model import configured_backbone
 from stereozero.stages.stage import Stage
 
 
@@ -25,6 +26,9 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
             inputs = {"video": source}
         case GroundTruth():
             inputs = {"video": plan.paths.truth_video(clip, strength)}
+        case VaeLimit():
+            inputs = {"truth": plan.paths.truth_video(clip, strength), **plan.model_inputs}
+            parameters |= {"seed": plan.seed(clip)}
         case Finished():
             inputs = {"video": plan.paths.inputs(clip.clip_id) / "target.mkv"}
         case WarpFill():
@@ -37,8 +41,23 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
 def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path) -> Mapping[str, Any] | None:
     if artifact.parameters["kind"] == "warp-fill":
         return _warp_and_fill(artifact, folder, resolve_device(plan.config.device))
+    if artifact.parameters["kind"] == "vae-limit":
+        return _encode_and_decode(plan, artifact, folder)
     shutil.copyfile(artifact.inputs["video"], folder / "target.mkv")
     return None
+
+
+def _encode_and_decode(plan: Plan, artifact: Artifact, folder: Path) -> None:
+    import torch
+
+    from stereozero.video import read_video, to_uint8, write_lossless
+
+    truth = read_video(artifact.inputs["truth"])
+    frames = torch.from_numpy(truth.frames).permute(0, 3, 1, 2).float() / 255  # (F, 3, H, W)
+    with configured_backbone(plan) as backbone:
+        latents = backbone.encode_video(frames[None], [artifact.parameters["seed"]])  # (1, C, F, h, w)
+        decoded = backbone.decode_latents(latents)[0].cpu()  # (F, 3, H, W)
+    write_lossless(folder / "target.mkv", to_uint8(decoded.permute(0, 2, 3, 1).numpy()), truth.fps)
 
 
 def _warp_and_fill(artifact: Artifact, folder: Path, device: str) -> Mapping[str, Any]:
@@ -67,7 +86,11 @@ BASELINE = Stage(
     name="baseline",
     version=1,
     help="target views made without the video model: controls, finished results, warp-and-fill",
-    variants=lambda plan: tuple(plan.config.methods),
+    variants=lambda plan: tuple(
+        name
+        for name, method in plan.config.methods.items()
+        if not isinstance(method, Ours | StereoDiffusion | External)
+    ),
     artifacts=_artifacts,
     make=_make,
 )

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stereozero.artifacts import Artifact, write_json
+from stereozero.config import ClipScoring, Met3rScoring
+from stereozero.device import fix_cpu_threads, resolve_device
 from stereozero.manifest import Clip, ClipKind
 from stereozero.plan import Plan
 from stereozero.stages.stage import Stage
+from stereozero.weights import REGISTRY, locate, needed_models, scoring_model
 
 if TYPE_CHECKING:
     from stereozero.metrics import ClipPair
@@ -19,15 +22,22 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
     if not plan.runs(variant, clip):
         return []
     from stereozero.metrics import METRICS
+    from stereozero.metrics.networks import network_settings
 
-    known = _known_files(plan, variant, clip)
+    files = _known_files(plan, variant, clip)
+    known = files.keys() | ({"prompt"} if clip.prompt else set())
     artifacts = []
     for name in plan.config.metrics:
         metric = METRICS[name]
-        if not metric.needs <= known.keys():
+        if not metric.needs <= known:
             continue
-        inputs = {part: known[part] for part in ("source", "target", *sorted(metric.needs))}
+        inputs = {part: files[part] for part in ("source", "target", *sorted(metric.needs)) if part in files}
         parameters = {**metric.key(), "target_side": plan.target_side(clip, variant)}
+        if "prompt" in metric.needs and clip.prompt:
+            parameters["prompt"] = clip.prompt
+        if metric.network is not None:
+            parameters["network"] = network_settings(getattr(plan.config.scoring, metric.network))
+            inputs |= _network_inputs(plan, metric.network)
         if "true_disparity" in metric.needs:
             parameters["strength"] = abs(plan.strength(clip, variant))
         if name == "window":
@@ -46,7 +56,20 @@ def _known_files(plan: Plan, method: str, clip: Clip) -> dict[str, Path]:
     if clip.kind is ClipKind.WORLD:
         files["true_disparity"] = plan.paths.world(clip.clip_id) / "geometry.safetensors"
         files["mask"] = plan.paths.disoccluded(clip, strength)
+        if not clip.prompt:
+            files["prompt"] = plan.paths.world(clip.clip_id) / "caption.txt"
     return files
+
+
+def _network_inputs(plan: Plan, network: str) -> dict[str, Path]:
+    """Return name -> files that stand for a network's weights: local ones, or the record of a fetched one."""
+    from stereozero.metrics.networks import network_files
+
+    name = scoring_model(plan.config) if network == "clip" else None
+    if name is not None:
+        return {f"{network}/model": plan.paths.weights(name)}
+    files = network_files(getattr(plan.config.scoring, network))
+    return {f"{network}/{part}": path for part, path in files.items()}
 
 
 @dataclass(frozen=True)
@@ -56,19 +79,44 @@ class _PairFiles:
     files: tuple[tuple[str, Path], ...]
     strength: float
     side: str
+    prompt: str
 
 
 def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path) -> Mapping[str, Any]:
     from stereozero.metrics import METRICS
 
-    files = tuple(_known_files(plan, variant, clip).items())
-    pair = _read_pair(_PairFiles(files, abs(plan.strength(clip, variant)), plan.target_side(clip, variant)))
+    asked_for = {"source", "target"}.union(*(METRICS[name].needs for name in plan.config.metrics))
+    files = tuple((part, path) for part, path in _known_files(plan, variant, clip).items() if part in asked_for)
+    side = plan.target_side(clip, variant)
+    pair = _read_pair(_PairFiles(files, abs(plan.strength(clip, variant)), side, clip.prompt))
     metric = METRICS[artifact.parameters["name"]]
     if metric.name == "window":
         pair = _converged(pair, plan.config.delivery.behind_screen)
-    result = metric.measure(pair)
-    write_json(folder / "scores.json", {"metric": metric.key(), **result.to_json()})
+    network = _load_network(plan, metric.network) if metric.network else None
+    result = metric.measure(pair, network)
+    about = {"network": artifact.parameters["network"]} if metric.network else {}
+    write_json(folder / "scores.json", {"metric": metric.key(), **about, **result.to_json()})
     return {"clip": result.clip}
+
+
+def _load_network(plan: Plan, network: str) -> Any:
+    """Load a metric's network for the first clip of a job; the job's other clips share it."""
+    device = resolve_device(plan.config.device)
+    if device == "cpu":
+        fix_cpu_threads()
+    fetched = None
+    name = scoring_model(plan.config) if network == "clip" else None
+    if name is not None:
+        cache = Path(plan.config.weights_folder) if plan.config.weights_folder else None
+        fetched = locate(REGISTRY[name], needed_models(plan.config)[name], cache)
+    return _loaded(getattr(plan.config.scoring, network), device, fetched)
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(settings: ClipScoring | Met3rScoring, device: str, fetched: Path | None) -> Any:
+    from stereozero.metrics.networks import load_network
+
+    return load_network(settings, device, fetched)
 
 
 @functools.lru_cache(maxsize=1)
@@ -89,6 +137,7 @@ def _read_pair(source: _PairFiles) -> "ClipPair":
         true_disparity=None if disparity is None else disparity * source.strength,  # percent of width
         mask=mask,
         target_side=source.side,
+        prompt=source.prompt or (files["prompt"].read_text(encoding="utf-8").strip() if "prompt" in files else None),
     )
 
 

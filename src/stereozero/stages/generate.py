@@ -5,23 +5,20 @@ clips share its job. What a trajectory holds is described in :mod:`stereozero.tr
 the video's in :mod:`stereozero.generator`.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stereozero.artifacts import Artifact
 from stereozero.config import AnyGenerator
-from stereozero.device import fix_cpu_threads, resolve_device
 from stereozero.generator import kept_frames, sampling_settings
 from stereozero.manifest import Clip, ClipKind
 from stereozero.plan import Plan
+from stereozero.stages.model import configured_backbone, read_picture
 from stereozero.stages.stage import Stage
-from stereozero.weights import REGISTRY, locate, needed_models
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
     from stereozero.backbones.dynamicrafter import DynamiCrafter
     from stereozero.diffusion.backbone import ClipRequest
@@ -45,36 +42,14 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
 
 
 def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path) -> Mapping[str, Any]:
-    device = resolve_device(plan.config.device)
-    if device == "cpu":
-        fix_cpu_threads()
-    from stereozero.backbones.loading import explaining_memory
     from stereozero.trajectory import save_trajectory
 
-    generator = plan.config.generator
-    with explaining_memory(generator):
-        backbone = _load(generator, device, _checkpoint(plan))
-        trajectory = _sample(backbone, generator, artifact)
+    with configured_backbone(plan) as backbone:
+        trajectory = _sample(backbone, plan.config.generator, artifact)
         frames = _decode(backbone, trajectory)
     save_trajectory(folder / _TRAJECTORY, trajectory)
     _write_videos(frames, trajectory.kept, artifact, folder)
-    return {"frames": len(trajectory.kept), "device": device}
-
-
-def _checkpoint(plan: Plan) -> Path | None:
-    """Return the official model's file, or None for a saved folder."""
-    cache = Path(plan.config.weights_folder) if plan.config.weights_folder else None
-    for name, local in needed_models(plan.config).items():
-        return locate(REGISTRY[name], local, cache)
-    return None
-
-
-@functools.lru_cache(maxsize=1)
-def _load(generator: AnyGenerator, device: str, checkpoint: Path | None) -> "DynamiCrafter":
-    """Load the model for the first clip of a job that is not made yet; the job's other clips share it."""
-    from stereozero.backbones.loading import load_backbone
-
-    return load_backbone(generator, device, checkpoint)
+    return {"frames": len(trajectory.kept), "device": str(backbone.device)}
 
 
 def _sample(backbone: "DynamiCrafter", generator: AnyGenerator, artifact: Artifact) -> "Trajectory":
@@ -84,7 +59,7 @@ def _sample(backbone: "DynamiCrafter", generator: AnyGenerator, artifact: Artifa
     from stereozero.diffusion.schedule import ddim_schedule
     from stereozero.trajectory import Trajectory
 
-    settings, request = artifact.parameters, _request(artifact)
+    settings, request = artifact.parameters, request_of(artifact)
     schedule = ddim_schedule(backbone.schedule, settings["steps"], spacing=settings["spacing"], eta=settings["eta"])
     pair = backbone.encode_conditioning([request])
     start = initial_latents(backbone, [request.seed], *request.image.shape[1:], device=backbone.device)
@@ -104,23 +79,15 @@ def _sample(backbone: "DynamiCrafter", generator: AnyGenerator, artifact: Artifa
     return Trajectory(latents, torch.from_numpy(schedule.timesteps), backbone.variant.name, kept)
 
 
-def _request(artifact: Artifact) -> "ClipRequest":
+def request_of(artifact: Artifact) -> "ClipRequest":
+    """Return what a generated clip was to show, from its sampling settings and its pictures."""
     from stereozero.diffusion.backbone import ClipRequest
 
-    settings, image = artifact.parameters, _picture(artifact.inputs["image"])
+    settings, image = artifact.parameters, read_picture(artifact.inputs["image"])
     end_image = image if settings["mode"] == "loop" else None
     if settings["mode"] == "interpolation":
-        end_image = _picture(artifact.inputs["end_image"])
+        end_image = read_picture(artifact.inputs["end_image"])
     return ClipRequest(settings["prompt"], settings["seed"], image, end_image, settings["frame_stride"])
-
-
-def _picture(path: Path) -> "Tensor":
-    """Read an 8-bit picture as float32 (3, H, W) in [0, 1]."""
-    import torch
-
-    from stereozero.images import load_image
-
-    return torch.from_numpy(load_image(path)).permute(2, 0, 1).float() / 255
 
 
 def _decode(backbone: "DynamiCrafter", trajectory: "Trajectory") -> "np.ndarray":

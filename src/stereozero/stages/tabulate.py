@@ -17,6 +17,7 @@ from stereozero.tables import (
     plain_markdown,
     summarise,
     summary_markdown,
+    with_not_run,
     with_published,
 )
 
@@ -36,6 +37,7 @@ def tabulate(plan: Plan) -> None:
     summary = summarise(
         scores, TABLE1_SCORES, BootstrapParameters(tables.confidence, tables.bootstrap_samples, plan.config.seed)
     )
+    summary = with_not_run(summary, list(plan.obstacles))
     published = read_published(plan, "table1")
     write_csv(plan.paths.tables / "scores.csv", scores)
     write_csv(plan.paths.tables / "table1.csv", with_published(summary, published))
@@ -104,10 +106,11 @@ def _settings(plan: Plan) -> str:
 def _remarks(plan: Plan) -> list[str]:
     """Say what keeps rows from being compared like for like."""
     remarks = []
-    counts = {name: len(plan.method_clips(name)) for name in plan.config.methods}
+    counts = {name: len(plan.method_clips(name)) for name in plan.config.methods if name not in plan.obstacles}
     if len(set(counts.values())) > 1:
         listing = ", ".join(f"{name} {count}" for name, count in counts.items())
         remarks.append(f"- Not every method ran on every clip ({listing}): their means are over different clips.")
+    remarks += [f"- `{name}` was not run: {reason}." for name, reason in plan.obstacles.items()]
     kinds = {method.kind for method in plan.config.methods.values()}
     if "mono-copy" in kinds:
         remarks.append("- `mono-copy` is a control: its target is the source, so it has no stereo effect at all.")

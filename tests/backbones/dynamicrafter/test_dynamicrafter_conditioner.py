@@ -4,8 +4,8 @@ import pytest
 import torch
 from dynamicrafter_goldens import fill, named_state, named_tensor, read_case, relative_error
 
+from stereozero.backbones.clip_image import prepare_image
 from stereozero.backbones.dynamicrafter import ClipConditioner
-from stereozero.backbones.dynamicrafter.conditioner import prepare_image
 from stereozero.backbones.dynamicrafter.official_keys import is_ignored
 
 PREPROCESSED = [

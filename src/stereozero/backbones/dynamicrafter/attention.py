@@ -78,6 +78,7 @@ class Attention(nn.Module):
         super().__init__()
         inner, source = heads * head_channels, context_dim or query_dim
         self.heads = heads
+        self.attends_to_context = context_dim is not None
         self.processor: AttentionProcessor = attend
         self.to_q = nn.Linear(query_dim, inner, bias=False)
         self.to_k = nn.Linear(source, inner, bias=False)

@@ -5,7 +5,7 @@ What is concatenated with what, and what the unconditional branch gets, was lear
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 from diffusers import AutoencoderKL, ModelMixin
 from torch import Tensor
 
+from stereozero.backbones.dynamicrafter.attention import Attention
 from stereozero.backbones.dynamicrafter.checkpoint import Modules, load_official
 from stereozero.backbones.dynamicrafter.conditioner import ClipConditioner
 from stereozero.backbones.dynamicrafter.resampler import Resampler
@@ -142,6 +143,10 @@ class DynamiCrafter:
                 sample.to(dtype), timestep, given["text"].to(dtype), given["image"].to(dtype), given["fs"]
             )  # (B, C, F, h, w)
         return prediction.to(latents.dtype)
+
+    def attentions(self) -> Mapping[str, Attention]:
+        """Return the attention modules that cross-view attention may edit, by name, in execution order."""
+        return dict(self.modules.unet.named_attentions())
 
     @torch.no_grad()
     def encode_video(self, video: Tensor, seeds: Sequence[int]) -> Tensor:

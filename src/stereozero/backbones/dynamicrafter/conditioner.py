@@ -1,7 +1,7 @@
 """Text and image conditioning with an open_clip model, which is used as it is.
 
 Which layers are read and how the picture is prepared was learned from Doubiiu/DynamiCrafter (Apache-2.0),
-lvdm/modules/encoders/condition.py; kornia's resize, which it calls, is described in clip_conditioning.json.
+lvdm/modules/encoders/condition.py.
 """
 
 import logging
@@ -10,16 +10,14 @@ from collections.abc import Sequence
 
 import open_clip
 import torch
-import torch.nn.functional as nnf
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
-logger = logging.getLogger(__name__)
+from stereozero.backbones.clip_image import prepare_image
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+logger = logging.getLogger(__name__)
 
 
 class ClipConditioner(ModelMixin, ConfigMixin):
@@ -90,44 +88,3 @@ def vit_h_14_config() -> dict:
     """Return the constructor arguments for ViT-H/14, the official models' encoder."""
     config = open_clip.get_model_config("ViT-H-14")
     return {name: config[name] for name in ("embed_dim", "vision_cfg", "text_cfg")}
-
-
-def prepare_image(images: Tensor, size: int) -> Tensor:
-    """Resize to ``size`` x ``size`` (aspect ratio not kept, nothing cropped) and normalise for CLIP.
-
-    Bicubic with corners aligned; where an axis shrinks, a Gaussian of sigma (factor - 1) / 2 goes first. Overshoot is
-    not clamped. Reference: kornia.geometry.resize with antialias, as called by DynamiCrafter.
-
-    Args:
-        images: (B, 3, H, W) in [-1, 1].
-        size: pixels.
-
-    Returns:
-        (B, 3, size, size), normalised with CLIP's mean and standard deviation.
-    """
-    factors = [length / size for length in images.shape[-2:]]
-    if max(factors) > 1:
-        images = _blur(images, factors)  # (B, 3, H, W)
-    resized = nnf.interpolate(images, (size, size), mode="bicubic", align_corners=True)  # (B, 3, size, size)
-    mean = resized.new_tensor(CLIP_MEAN)[:, None, None]  # (3, 1, 1)
-    std = resized.new_tensor(CLIP_STD)[:, None, None]  # (3, 1, 1)
-    return ((resized + 1) / 2 - mean) / std
-
-
-def _blur(images: Tensor, factors: Sequence[float]) -> Tensor:
-    channels = images.shape[1]
-    rows, columns = (_gaussian(factor).to(images) for factor in factors)
-    padding = (len(columns) // 2, len(columns) // 2, len(rows) // 2, len(rows) // 2)
-    padded = nnf.pad(images, padding, mode="reflect")  # (B, 3, H + 2 p, W + 2 q)
-    blurred = nnf.conv2d(padded, rows.view(1, 1, -1, 1).expand(channels, -1, -1, -1), groups=channels)
-    return nnf.conv2d(blurred, columns.view(1, 1, 1, -1).expand(channels, -1, -1, -1), groups=channels)
-
-
-def _gaussian(factor: float) -> Tensor:
-    # An axis that doesn't shrink gets sigma 0.001, a kernel of 0, 1, 0: only the other axis is blurred.
-    sigma = max((factor - 1) / 2, 0.001)
-    length = int(max(4 * sigma, 3))
-    length += 1 - length % 2
-    offset = torch.arange(length, dtype=torch.float32) - length // 2  # (length,)
-    weights = torch.exp(-(offset**2) / (2 * sigma**2))  # (length,)
-    return weights / weights.sum()

@@ -1,7 +1,8 @@
-"""``python -m stereozero.world.training``: train the embedded generator, one network a call.
+"""``python -m stereozero.world.training``: train the embedded models, one network a call.
 
-In this order: vae, clip, unet, evaluate, export. Each training saves as it goes and goes on where it was saved; "adopt"
-prepares going on from an exported model.
+The generator in this order: vae, clip, unet, evaluate, export. The depth model: depth-vae, depth, evaluate-depth,
+export-depth. The feature models: features-clip and features-dino, evaluate-features, export-features. Each training
+saves as it goes and goes on where it was saved; "adopt" prepares going on from an exported generator.
 """
 
 import argparse
@@ -12,9 +13,29 @@ from pathlib import Path
 
 from stereozero.device import resolve_device
 from stereozero.errors import StereoZeroError
-from stereozero.world.training import stages
+from stereozero.world.training import depth_stages, features_stages, image_unet, stages
 
-TRAININGS = {"vae": stages.train_vae, "clip": stages.train_clip, "unet": stages.train_unet}
+TRAININGS = {
+    "vae": stages.train_vae,
+    "clip": stages.train_clip,
+    "unet": stages.train_unet,
+    depth_stages.VAE: depth_stages.train_depth_vae,
+    depth_stages.MODEL: depth_stages.train_depth,
+    features_stages.CLIP: features_stages.train_clip,
+    features_stages.DINO: features_stages.train_dino,
+    "image-unet": image_unet.train_image_unet,
+}
+EVALUATIONS = {
+    "evaluate": stages.evaluate_generator,
+    "evaluate-depth": depth_stages.evaluate_depth,
+    "evaluate-features": features_stages.evaluate_features,
+}
+EXPORTS = {
+    "export": stages.export_generator,
+    "export-depth": depth_stages.export_depth,
+    "export-features": features_stages.export_features,
+}
+_STEPS = stages.STEPS | depth_stages.STEPS | features_stages.STEPS | image_unet.STEPS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,12 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given.what in TRAININGS:
             TRAININGS[given.what](given.work_dir, given.steps, resolve_device(given.device))
-        elif given.what == "evaluate":
-            stages.evaluate_generator(given.work_dir, given.clips, resolve_device(given.device))
-        elif given.what == "adopt":
-            stages.adopt_generator(given.work_dir, given.model)
+        elif given.what in EVALUATIONS:
+            EVALUATIONS[given.what](given.work_dir, given.clips, resolve_device(given.device))
+        elif given.what in EXPORTS:
+            EXPORTS[given.what](given.work_dir, given.to)
         else:
-            stages.export_generator(given.work_dir, given.to)
+            stages.adopt_generator(given.work_dir, given.model)
     except StereoZeroError as error:
         sys.exit(f"{error}")
     return 0
@@ -40,13 +61,15 @@ def _parser() -> argparse.ArgumentParser:
     parts = parser.add_subparsers(dest="what", required=True)
     for name, train in TRAININGS.items():
         part = _part(parts, name, train.__doc__)
-        part.add_argument("--steps", type=int, default=stages.STEPS[name], help="in all; default: %(default)s")
+        part.add_argument("--steps", type=int, default=_STEPS[name], help="in all; default: %(default)s")
         part.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    part = _part(parts, "evaluate", stages.evaluate_generator.__doc__)
-    part.add_argument("--clips", type=int, default=48, help="held-out clips to generate; default: %(default)s")
-    part.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    part = _part(parts, "export", stages.export_generator.__doc__)
-    part.add_argument("--to", type=Path, default=Path("models/generator"), help="default: %(default)s")
+    for name, evaluate in EVALUATIONS.items():
+        part = _part(parts, name, evaluate.__doc__)
+        part.add_argument("--clips", type=int, default=48, help="held-out clips; default: %(default)s")
+        part.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    for name, export in EXPORTS.items():
+        part = _part(parts, name, export.__doc__)
+        part.add_argument("--to", type=Path, default=Path("models") / _model(name), help="default: %(default)s")
     part = _part(parts, "adopt", stages.adopt_generator.__doc__)
     part.add_argument("--model", type=Path, default=Path("models/generator"), help="default: %(default)s")
     return parser
@@ -55,8 +78,13 @@ def _parser() -> argparse.ArgumentParser:
 def _part(parts: argparse._SubParsersAction, name: str, documented: str) -> argparse.ArgumentParser:
     text = documented.splitlines()[0]
     part = parts.add_parser(name, help=text, description=text)
-    part.add_argument("--work-dir", type=Path, default=Path("build/generator"), help="default: %(default)s")
+    part.add_argument("--work-dir", type=Path, default=Path("build") / _model(name), help="default: %(default)s")
     return part
+
+
+def _model(name: str) -> str:
+    """Return the embedded model that a part belongs to."""
+    return next((model for model in ("depth", "features") if model in name), "generator")
 
 
 if __name__ == "__main__":

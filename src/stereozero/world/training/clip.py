@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
+from stereozero.backbones.clip_image import prepare_image
 from stereozero.backbones.dynamicrafter import ClipConditioner
-from stereozero.backbones.dynamicrafter.conditioner import prepare_image
 from stereozero.world import VOCABULARY
 from stereozero.world.training.data import ClipPool, step_rng, to_pixels
 from stereozero.world.training.loop import Optimisation
@@ -94,11 +94,14 @@ class ClipTask:
         times = rng.integers(self._pool.settings.frames, size=choices.batch)
         # Not mirrored: no caption would say that the letter L is.
         pixels = to_pixels(self._pool.videos[clips, times]).to(device)  # (B, 3, H, W)
-        similarity = similarities(self.module, pixels, self._tokens[clips].to(device))  # (B, B)
+        similarity = self._compare(pixels, self._tokens[clips].to(device))  # (B, B)
         logits = self.module.model.logit_scale.exp().clamp(max=100) * similarity  # (B, B)
         own = torch.arange(choices.batch, device=device)
         loss = (nnf.cross_entropy(logits, own) + nnf.cross_entropy(logits.T, own)) / 2
         return {"loss": loss, "right": (logits.argmax(1) == own).float().mean()}
+
+    def _compare(self, pixels: Tensor, tokens: Tensor) -> Tensor:
+        return similarities(self.module, pixels, tokens)
 
 
 def similarities(conditioner: ClipConditioner, pixels: Tensor, tokens: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from stereozero.artifacts import atomic_path, write_json
 from stereozero.errors import InputError
 from stereozero.world import KINDS, SPLITS, Scene, render_clip, sample_scene
 
-_RENDERER_VERSION = 1  # raised when the same seed renders other pixels
+RENDERER_VERSION = 1  # raised when the same seed renders other pixels
 _STRENGTH = 4.0  # of the stereo pair; only the left view is used, and it doesn't depend on it
 
 
@@ -67,7 +67,7 @@ def open_pool(folder: Path, settings: PoolSettings) -> ClipPool:
         InputError: more clips than the split has seeds, or an unknown split.
     """
     _check(settings)
-    described = {"renderer": _RENDERER_VERSION, **asdict(settings)}
+    described = {"renderer": RENDERER_VERSION, **asdict(settings)}
     record, videos = folder / f"{settings.split}.json", folder / f"{settings.split}.npy"
     known = json.loads(record.read_text()) if record.is_file() else {}
     if known.get("settings") != described or not videos.is_file():

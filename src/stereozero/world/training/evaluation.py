@@ -20,8 +20,8 @@ from stereozero.world.training.clip import similarities
 from stereozero.world.training.data import ClipPool, scene_of, to_frames, to_pixels
 from stereozero.world.training.vae import psnr, reconstruct
 
-_LEAST_SHIFT = 7.0  # shift over a clip that counts as movement [percent of width]; the world's objects move 24 to 46
-_LEAST_GROWTH = 0.15  # growth (log) over a clip that counts as coming closer or going away; the world's is 0.5 to 0.7
+_LEAST_SHIFT = 5.0  # shift over a clip that counts as movement [percent of width]; the world's objects move 12 to 23
+_LEAST_GROWTH = 0.1  # growth (log) over a clip that counts as coming closer or going away; the world's is 0.25 to 0.35
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ def generator_figures(
 
 
 def rendered_like(pool: ClipPool, videos: np.ndarray) -> np.ndarray:
-    """Return the pool's own clips at the frames' times of generated ones (N, F, ...): every second frame."""
-    return pool.videos[: len(videos), : 2 * videos.shape[1] - 1 : 2]
+    """Return the pool's own clips at the frames' times of generated ones (N, F, ...), which move at the default fs."""
+    return pool.videos[: len(videos), : videos.shape[1]]
 
 
 def direction_figures(scenes: Sequence[Scene], videos: np.ndarray, truth: np.ndarray) -> Mapping[str, int]:

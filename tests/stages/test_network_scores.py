@@ -1,0 +1,128 @@
+"""Metrics that run a network, from the configuration to scores.json."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stereozero.config import parse_config
+from stereozero.errors import InputError
+from stereozero.metrics.clip_encoder import ClipEncoder
+from stereozero.metrics.met3r.features import save_to_hub_folder
+from stereozero.metrics.met3r.vit import VisionTransformer, VitConfig
+from stereozero.plan import resolve
+from stereozero.stages.baseline import BASELINE
+from stereozero.stages.evaluate import EVALUATE
+from stereozero.stages.world import WORLD
+from stereozero.weights import needed_models
+from stereozero.world.training.clip import ClipSettings, build_conditioner
+
+CLIP = ClipSettings(embed_dim=16, image_size=32, image_width=32, image_layers=1, text_width=16, text_layers=1)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    """Return the folder of two untrained feature models."""
+    folder = tmp_path_factory.mktemp("models")
+    build_conditioner(CLIP).save_pretrained(folder / "clip")
+    save_to_hub_folder(VisionTransformer(VitConfig(32, 8, 16, 1, 2)), folder / "dinov2")
+    return folder
+
+
+@pytest.fixture
+def scored_config(world_config, models) -> dict:
+    world_config["metrics"] = ["disparity", "clip_text", "clip_frame", "met3r"]
+    world_config["methods"] = {"mono-copy": {"kind": "mono-copy"}}
+    world_config["scoring"] = {
+        "clip": {"folder": str(models / "clip")},
+        "met3r": {"hub": str(models / "dinov2"), "entry": "dinov2"},
+    }
+    return world_config
+
+
+def evaluate(config: dict):
+    plan = resolve(config, "config.yaml")
+    for stage, variant in ((WORLD, ""), (BASELINE, "mono-copy"), (EVALUATE, "mono-copy")):
+        stage.run(plan, variant, plan.clips)
+    return plan
+
+
+def scores_of(plan, metric: str, clip: str = "w1") -> dict:
+    return json.loads(plan.paths.scores("mono-copy", metric, clip).read_text())
+
+
+def test_a_copy_is_scored_by_every_network(scored_config, monkeypatch):
+    loaded = []
+    original = ClipEncoder.saved.__func__
+    monkeypatch.setattr(
+        ClipEncoder, "saved", classmethod(lambda cls, *a, **k: loaded.append(a) or original(cls, *a, **k))
+    )
+    plan = evaluate(scored_config)
+    assert len(loaded) == 1  # for two clips and two metrics
+    assert scores_of(plan, "clip_frame")["clip"]["clip_frame"] == pytest.approx(100)
+    assert scores_of(plan, "met3r")["clip"]["met3r"] == pytest.approx(0, abs=0.1)
+    assert scores_of(plan, "met3r")["network"]["geometry"] == "stereo"
+    text = scores_of(plan, "clip_text")
+    assert text["clip"]["clip_text"] == text["clip"]["clip_text_source"]
+    assert len(text["per_frame"]["clip_text"]) == 4
+
+
+def test_other_weights_and_another_prompt_are_scored_anew(scored_config, models, tmp_path):
+    plan = evaluate(scored_config)
+    before = {name: _key(plan, name) for name in ("clip_text", "clip_frame", "met3r")}
+    shutil.copytree(models / "clip", tmp_path / "moved")
+    scored_config["scoring"]["clip"]["folder"] = str(tmp_path / "moved")
+    assert _key(evaluate(scored_config), "clip_text") == before["clip_text"]  # the same weights elsewhere
+    build_conditioner(ClipSettings(**{**CLIP.__dict__, "text_width": 32})).save_pretrained(tmp_path / "moved")
+    after = {name: _key(evaluate(scored_config), name) for name in before}
+    assert after["clip_frame"] != before["clip_frame"]
+    assert after["met3r"] == before["met3r"]
+
+
+def _key(plan, metric: str) -> str:
+    record = plan.paths.scores("mono-copy", metric, "w1").parent / "record.json"
+    return json.loads(record.read_text())["key"]
+
+
+@pytest.mark.parametrize(
+    ("scoring", "metrics", "message"),
+    [
+        ({}, ["clip_text"], "metrics: 'clip_text' runs a network: name it in 'scoring.clip'"),
+        ({"clip": {}}, [], "scoring.clip: needs either 'variant' (openai-vit-b-32) or 'folder', found neither"),
+        ({"clip": {"folder": "x", "checkpoint": "y"}}, [], "'checkpoint' needs 'variant'"),
+        ({"met3r": {"geometry": "mast3r"}}, [], "geometry mast3r needs 'geometry_checkpoint'"),
+        ({"met3r": {"features": "dino16"}}, [], "features dino16 needs 'feature_checkpoint'"),
+        ({"met3r": {"upsampler": "featup"}}, [], "upsampler featup needs 'featup_checkpoint'"),
+        ({"met3r": {"upsample": "featup"}}, [], "scoring.met3r.upsample: unknown key; did you mean 'upsampler'?"),
+    ],
+)
+def test_scoring_that_can_not_work_is_refused(world_config, scoring, metrics, message):
+    content = {**world_config, "scoring": scoring, "metrics": ["disparity", *metrics]}
+    with pytest.raises(InputError) as error:
+        parse_config(content, "config.yaml")
+    assert message in str(error.value)
+
+
+def test_files_that_are_not_there_are_named_before_anything_starts(world_config):
+    world_config["scoring"] = {
+        "clip": {"folder": "no/clip"},
+        "met3r": {"hub": "no/dinov2", "geometry": "raft", "geometry_checkpoint": "no/raft.pth"},
+    }
+    with pytest.raises(InputError) as error:
+        resolve(world_config, "config.yaml")
+    assert "scoring.clip.folder: there is no no/clip" in str(error.value)
+    assert "scoring.met3r.geometry_checkpoint: there is no no/raft.pth" in str(error.value)
+    assert "scoring.met3r.hub: there is no no/dinov2; a repository on GitHub is named owner/name:commit" in str(
+        error.value
+    )
+
+
+def test_a_published_clip_is_fetched_only_if_a_metric_asks_for_it(world_config):
+    world_config["scoring"] = {"clip": {"variant": "openai-vit-b-32"}}
+    assert needed_models(parse_config(world_config, "c")) == {}
+    world_config["metrics"] = ["disparity", "clip_frame"]
+    assert needed_models(parse_config(world_config, "c")) == {"clip-openai-vit-b-32": None}
+    plan = resolve(world_config, "c")
+    artifact = next(a for a in EVALUATE.artifacts(plan, "mono-copy", plan.clips[0]) if "network" in a.parameters)
+    assert artifact.inputs["clip/model"] == plan.paths.weights("clip-openai-vit-b-32")

@@ -1,0 +1,98 @@
+"""The sampler against the released code's numbers, and against itself where evaluations are saved."""
+
+import pytest
+import torch
+from sampler_goldens import CASES, read_case
+
+from stereozero.errors import StageError
+
+RESTART, FINAL = 1e-4, 1e-3  # absolute; the released code's own latents have a standard deviation of 3
+
+_INPUTS = {"sampler": (0, 1), "others": (1,)}
+
+
+def _scale(name: str) -> float:
+    return 20.0 if name == "sampler_256" else 1.0  # its latents are that much larger
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_reference_preset_equals_the_released_code(name):
+    case = read_case(name)
+    golden, scale = case.arrays, _scale(name)
+    trajectory = case.trajectory()
+    full = name == "sampler"
+    kept = range(1, 51) if full else (7, 50)
+    torch.testing.assert_close(trajectory[list(kept)], golden["left_after_step"], rtol=0, atol=FINAL * scale)
+
+    sampler = case.sampler(trajectory)
+    sources = sampler._restart_sources()
+    passes = list(sampler.restart_passes(sources))
+    for step, expected in zip((0, 1) if full else (1,), golden["restart_right_warped_filled_iter0"], strict=True):
+        torch.testing.assert_close(passes[0].inputs[step], expected, rtol=0, atol=RESTART * scale)
+    for step, expected in zip((0, 5) if full else (5,), golden["restart_right_warped_filled_iter6"], strict=True):
+        torch.testing.assert_close(passes[6].inputs[step], expected, rtol=0, atol=RESTART * scale)
+    iterations, steps = (range(6), range(6)) if full else ((0, 1), (0, 5))
+    for row, iteration in enumerate(iterations):
+        carried = torch.stack([passes[iteration].carried[step] for step in steps])
+        torch.testing.assert_close(carried, golden["filling_after_iter"][row], rtol=0, atol=RESTART * scale)
+    torch.testing.assert_close(passes[6].last.previous, golden["filling_after_iter"][-1, -1], rtol=0, atol=1e-4 * scale)
+    torch.testing.assert_close(sources[-1], golden["restart_left_last"][-1], rtol=0, atol=RESTART * scale)
+    assert torch.equal(~passes[6].blank, golden["valid_mask_restart"][0].bool())
+
+    after = list(sampler.remaining_steps(passes[-1], sources[-1]))
+    shown = range(44) if full else (0, 8)
+    for index, expected in zip(shown, golden["final_right_after_step"], strict=True):
+        torch.testing.assert_close(after[index], expected, rtol=0, atol=FINAL * scale)
+    torch.testing.assert_close(after[-1], golden["final_right"], rtol=0, atol=FINAL * scale)
+
+
+@pytest.fixture(scope="module")
+def short_case():
+    """A golden case with a made-up trajectory: a plain one takes half of the time."""
+    case = read_case("sampler_on_pred_x0")
+    generator = torch.Generator().manual_seed(0)
+    return case, torch.randn(51, *case.facts["noise_shape"][1:], generator=generator)
+
+
+def test_saved_evaluations_change_nothing(short_case):
+    case, trajectory = short_case
+    settings = {"refinement": "input", "cross_view_window": None, "restart_iterations": 2, "last_warp_step": 9}
+    results, counts = [], []
+    for memory in (None, 0.0):  # replayed queries, both views together
+        case.backbone.samples = 0
+        *_, final = case.sampler(trajectory, memory, **settings).sample()
+        results.append(final)
+        counts.append(case.backbone.samples)
+    torch.testing.assert_close(*results, rtol=0, atol=1e-4)
+    # Two branches each; 6 restart steps, twice for the target; 44 steps after it with 7 + 7 further evaluations.
+    assert counts[0] == 2 * (6 + 2 * 6 + 44 + 44 + 14)
+    assert counts[1] == 2 * (6 + 2 * (2 * 6 + 44 + 14))
+
+
+def test_without_memory_for_the_whole_restart_queries_are_recomputed(short_case):
+    case, trajectory = short_case
+    settings = {"refinement": "off", "cross_view_window": None, "restart_iterations": 2, "last_warp_step": 6}
+    expected = list(case.sampler(trajectory, **settings).sample())[-1]
+    case.backbone.samples = 0
+    one_evaluation = 2 * 2**20
+    actual = list(case.sampler(trajectory, one_evaluation, **settings).sample())[-1]
+    assert torch.equal(actual, expected)
+    assert case.backbone.samples > 2 * (6 + 2 * 6 + 44 + 44)
+
+
+def test_without_cross_view_attention_the_source_is_not_evaluated(short_case):
+    case, trajectory = short_case
+    case.backbone.samples = 0
+    settings = {"cross_view": "off", "restart_source": "trajectory", "refinement": "off", "restart_iterations": 1}
+    list(case.sampler(trajectory, **settings).sample())
+    assert case.backbone.samples == 2 * 50
+
+
+def test_latents_that_are_no_numbers_stop_the_sampling(short_case):
+    case, trajectory = short_case
+    broken = trajectory.clone()
+    broken[9] = float("nan")
+    settings = {"restart_source": "trajectory", "restart_iterations": 1, "refinement": "off", "cross_view": "off"}
+    with pytest.raises(StageError, match="after step 10 of 50"):
+        list(case.sampler(broken, **settings).sample())
