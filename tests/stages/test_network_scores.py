@@ -113,9 +113,7 @@ def test_files_that_are_not_there_are_named_before_anything_starts(world_config)
         resolve(world_config, "config.yaml")
     assert "scoring.clip.folder: there is no no/clip" in str(error.value)
     assert "scoring.met3r.geometry_checkpoint: there is no no/raft.pth" in str(error.value)
-    assert "scoring.met3r.hub: there is no no/dinov2; a repository on GitHub is named owner/name:commit" in str(
-        error.value
-    )
+    assert "scoring.met3r.hub: there is no no/dinov2; a repository on GitHub is named owner/name" in str(error.value)
 
 
 def test_a_published_clip_is_fetched_only_if_a_metric_asks_for_it(world_config):

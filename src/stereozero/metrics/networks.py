@@ -43,8 +43,8 @@ def missing_files(scoring: Scoring) -> Iterator[str]:
             value = getattr(settings, key)
             if value is None or Path(value).exists() or (key == "hub" and ":" in value):
                 continue
-            help_ = "; a repository on GitHub is named owner/name:commit" if key == "hub" else ""
-            yield f"scoring.{network}.{key}: there is no {value}{help_}"
+            help_ = "a repository on GitHub is named owner/name:commit; " if key == "hub" else ""
+            yield f"scoring.{network}.{key}: there is no {value}; {help_}docs/scoring.md says where it is published"
 
 
 def _model_files(folder: Path) -> list[Path]:

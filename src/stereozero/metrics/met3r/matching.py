@@ -1,6 +1,6 @@
 """Geometry from correspondences: where each pixel of view 1 lies in view 2, and whether it is seen there at all."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ class PairMatch(NamedTuple):
     visible: Tensor  # (B, H, W), bool
 
 
+@runtime_checkable
 class PairMatching(Protocol):
     """What finds correspondences.
 

@@ -107,7 +107,7 @@ class Met3r:
             images: (B, 2, 3, H, W) in [-1, 1].
         """
         views = self.describe(images)  # (B, 2, C, H, W)
-        if hasattr(self.geometry, "match"):
+        if isinstance(self.geometry, PairMatching):
             return self._compare_matched(views, self.geometry.match(images))
         return self._compare_points(views, self.geometry.predict_pair(images))
 
@@ -119,7 +119,7 @@ class Met3r:
             images: (B, 2, 3, H, W) in [-1, 1]. Features are computed once.
         """
         views = self.describe(images)  # (B, 2, C, H, W)
-        if hasattr(self.geometry, "match"):
+        if isinstance(self.geometry, PairMatching):
             ways, compare = self.geometry.match_both_ways(images), self._compare_matched
         else:
             ways, compare = self.geometry.predict_both_ways(images), self._compare_points
@@ -129,7 +129,7 @@ class Met3r:
         """Return what is compared of (B, 2, 3, H, W) in [-1, 1], a description a pixel: (B, 2, C, H, W)."""
         if self.distance is not cosine_distance:
             # Released: correspondences compare images in [-1, 1], rendered points in [0, 1].
-            return images if hasattr(self.geometry, "match") else (images + 1) / 2
+            return images if isinstance(self.geometry, PairMatching) else (images + 1) / 2
         unit = (images.flatten(0, 1) + 1) / 2  # (2 B, 3, H, W)
         coarse = self.features(normalise(unit))  # (2 B, C, h, w)
         return self.upsample(coarse, unit).unflatten(0, images.shape[:2])

@@ -32,7 +32,7 @@ class DinoSettings:
         points: compared in each pair.
         noise: pictures of noise a step.
         zoom: largest enlargement of a view.
-        drift: how far one view's cut may be from the other's [share of the free room].
+        drift: how far the centre of one view's cut may be from the other's [half of the frame's sides].
         jitter: largest change of one view's brightness and contrast.
         hidden: share of one view's patches behind the mask token.
         temperature: of the contrastive losses.
@@ -96,28 +96,30 @@ class DinoTask:
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Return "loss", its parts "points" and "pictures", and "found", the share of points whose own comes first."""
-        choices, device = self._choices, self.module.pos_embed.device
-        rng = step_rng(choices.how.seed, step)
+        choices, rng = self._choices, step_rng(self._choices.how.seed, step)
         views = draw_pairs(self._pool, rng, choices)
         noise = draw_noise(rng, choices.noise, views.first.shape[-2:])  # (N, 3, H, W)
-        masks = self._draw_masks(rng, views.first.shape)  # (B, patches)
-        first = self._features(jittered(views.first, rng, choices.jitter).to(device), masks.to(device))
-        second = self._features(torch.cat([views.second, noise]).to(device))
-        count = len(views.first)
-        own, other = sampled(first[1], views.here.to(device)), sampled(second[1][:count], views.there.to(device))
-        strangers = second[1][count:].flatten(2).transpose(1, 2).flatten(0, 1)  # (N * patches, D)
-        points, found = point_loss(own, other, strangers, views, choices)
-        pictures = picture_loss(first[0], second[0][:count], choices.temperature)
-        return {
-            "loss": points + choices.picture_share * pictures,
-            "points": points,
-            "pictures": pictures,
-            "found": found,
-        }
+        classes, patches = self._features(
+            jittered(views.first, rng, choices.jitter), self._draw_masks(rng, views.first.shape)
+        )
+        other_classes, other_patches = self._features(views.second)
+        _, strangers = self._features(noise)  # (N, D, h, w)
+        points, found = point_loss(
+            sampled(patches, views.here.to(patches)),
+            sampled(other_patches, views.there.to(patches)),
+            strangers.flatten(2).transpose(1, 2).flatten(0, 1),
+            views,
+            choices,
+        )
+        pictures = picture_loss(classes, other_classes, choices.temperature)
+        loss = points + choices.picture_share * pictures
+        return {"loss": loss, "points": points, "pictures": pictures, "found": found}
 
     def _features(self, images: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the class tokens (B, D) and the patch tokens as pictures (B, D, h, w)."""
-        tokens = self.module.forward_features(normalise(images), masks)
+        device = self.module.pos_embed.device
+        hidden = None if masks is None else masks.to(device)
+        tokens = self.module.forward_features(normalise(images.to(device)), hidden)
         rows = images.shape[2] // self.module.patch_size
         return tokens["x_norm_clstoken"], tokens["x_norm_patchtokens"].transpose(1, 2).unflatten(2, (rows, -1))
 
