@@ -9,6 +9,7 @@ include: "rules/weights.smk"
 include: "rules/jobs.smk"
 include: "rules/targets.smk"
 include: "rules/tables.smk"
+include: "rules/ablations.smk"
 include: "rules/report.smk"
 include: "rules/world.smk"
 

@@ -21,9 +21,14 @@ rule depth:
         markers_of("depth"),
 
 
+rule stereo:
+    input:
+        markers_of("stereo"),
+
+
 rule baselines:
     input:
-        markers_of("baseline"),
+        markers_of("baseline", "convert"),
 
 
 rule deliver:

@@ -5,6 +5,7 @@ variants that don't exist and values out of range are refused, all of them in on
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from stereozero.depth.settings import DepthCrafterDepth, DerivedDepth, EstimatedDepth
 from stereozero.errors import InputError
 from stereozero.stereo.settings import PRESETS, SamplerSettings
 
@@ -116,7 +118,7 @@ class WorldDepth(_Section):
 
 # One kind so far; with a second this becomes a union told apart by 'kind', as depths and methods are.
 AnyGenerator = DynamiCrafterGenerator
-AnyDepth = GivenDepth | WorldDepth
+AnyDepth = GivenDepth | WorldDepth | EstimatedDepth | DerivedDepth
 Depth = Annotated[AnyDepth, Field(discriminator="estimator")]
 
 
@@ -170,6 +172,9 @@ class Ours(SamplerSettings):
         "noised", description="latents of a given video: the forward process with one noise, or DDIM inversion"
     )
     guidance: float | None = Field(None, ge=1, le=100, description="empty: the generator's")
+    views: Literal["target", "both"] = Field(
+        "target", description="both: the source is taken for the view in the middle, and both are synthesised"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -379,6 +384,9 @@ class Config(_Section):
     scoring: Scoring = Scoring()
     delivery: Delivery = Delivery()
     tables: Tables = Tables()
+    ablations: dict[Name, list[str]] = Field(
+        {}, description="methods that one table and picture compare; the last is what the others are subtracted from"
+    )
     warp_timing: WarpTiming = WarpTiming()
 
 
@@ -413,7 +421,7 @@ def parse_config(content: Mapping[str, Any], where: str) -> Config:
         config = Config.model_validate(content)
     except ValidationError as error:
         raise InputError(_listing(where, describe(error, Config))) from error
-    problems = list(_unknown_references(config))
+    problems = [*_unknown_references(config), *_ablation_mistakes(config)]
     if problems:
         raise InputError(_listing(where, problems))
     return config
@@ -429,9 +437,51 @@ def _unknown_references(config: Config) -> Iterator[str]:
         depth = getattr(method, "depth", None)
         if depth is not None and depth not in config.depths:
             yield f"methods.{name}.depth: there is no depth variant '{depth}'{suggest(depth, config.depths)}"
+    yield from _derivation_problems(config.depths)
     for metric, network in NETWORK_METRICS.items():
         if metric in config.metrics and getattr(config.scoring, network) is None:
             yield f"metrics: '{metric}' runs a network: name it in 'scoring.{network}'"
+
+
+def _ablation_mistakes(config: Config) -> Iterator[str]:
+    for ablation, methods in config.ablations.items():
+        for name in methods:
+            if name not in config.methods:
+                yield f"ablations.{ablation}: there is no method '{name}'{suggest(name, config.methods)}"
+        if len(methods) < 2:
+            yield f"ablations.{ablation}: compares {len(methods)} methods; name at least two of the run's"
+        if len(set(methods)) < len(methods):
+            yield f"ablations.{ablation}: names a method twice; name each once"
+
+
+def _derivation_problems(depths: Mapping[str, AnyDepth]) -> Iterator[str]:
+    for name, settings in depths.items():
+        if not isinstance(settings, DerivedDepth):
+            continue
+        base = depths.get(settings.depth)
+        if base is None:
+            yield f"depths.{name}.depth: there is no depth variant '{settings.depth}'{suggest(settings.depth, depths)}"
+        elif isinstance(base, DerivedDepth):
+            yield (
+                f"depths.{name}.depth: '{settings.depth}' is derived itself; name what it is derived from "
+                f"('{base.depth}') and give all changes here"
+            )
+        if settings.dissolve is not None:
+            yield from _dissolver_problems(name, settings, depths)
+
+
+def _dissolver_problems(name: str, settings: DerivedDepth, depths: Mapping[str, AnyDepth]) -> Iterator[str]:
+    crafters = [other for other, variant in depths.items() if isinstance(variant, DepthCrafterDepth)]
+    if settings.dissolver is None and settings.depth in depths and settings.depth not in crafters:
+        yield (
+            f"depths.{name}: 'dissolve' needs 'dissolver', the name of a depthcrafter variant, because "
+            f"'{settings.depth}' is none itself"
+        )
+    elif settings.dissolver is not None and settings.dissolver not in crafters:
+        yield (
+            f"depths.{name}.dissolver: there is no depthcrafter variant '{settings.dissolver}'"
+            f"{suggest(settings.dissolver, crafters)}"
+        )
 
 
 def suggest(word: str, known: Iterator[str] | list[str] | Mapping[str, Any]) -> str:
@@ -473,6 +523,10 @@ def _reason(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
             return (
                 f"{given!r} is not a name: letters, digits, '-' and '_' only, at most 64, not beginning with '-' or '_'"
             )
+        case "literal_error":
+            close = difflib.get_close_matches(str(given), re.findall(r"'([^']*)'", problem["ctx"]["expected"]), n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            return f"input should be {problem['ctx']['expected']}, found {given!r}{hint}"
         case "value_error":
             return str(problem["ctx"]["error"])
         case _:

@@ -107,8 +107,6 @@ def _right(variant: Variant) -> str:
 def advice(generator: AnyGenerator, clips: Iterable[Clip]) -> Iterator[str]:
     """Yield what will work but not as well as it could, for a person to read before a run."""
     variant = variant_of(generator)
-    if generator.folder:
-        return
     bridged = [clip.clip_id for clip in clips if clip.mode != "plain"]
     if bridged and variant.name != "512-interp":
         yield (

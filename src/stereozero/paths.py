@@ -8,12 +8,14 @@ Layout under ``<results>/<run>/``, one folder a clip at the end of each path::
     generated/<clip>/                  trajectory.safetensors, source.mkv, preview.mp4, for some all_frames.mkv
     world/<clip>/                      source.mkv, geometry.safetensors, caption.txt
     truth/<strength>/<clip>/           target.mkv, disoccluded.mkv
-    depth/<variant>/<clip>/            disparity.safetensors, preview.mp4
+    estimates/<variant>/<clip>/        raw.safetensors, what a depth network says; of DepthCrafter latents.safetensors
+    depth/<variant>/<clip>/            disparity.safetensors, preview.mp4, of some derived variants raw.safetensors
     trajectories/<how>/<clip>/         trajectory.safetensors of a given or rendered video
     targets/<method>/<clip>/           target.mkv, for some methods blank.mkv, latents.safetensors
     delivery/<method>/<clip>/          side by side, anaglyph, ...
     scores/<method>/<metric>/<clip>/   scores.json
     tables/                            scores.csv, table1.csv, table1.md
+    tables/ablations/                  <name>.csv, .md and .png of each ablation
     gallery/                           index.html and contact sheets
     jobs/<stage>/<variant>/<batch>.json  written when a job is done: what Snakemake follows
     logs/<stage>/<variant>/<batch>.log   one log a job
@@ -130,6 +132,14 @@ class RunPaths:
         """Mask of the true target's pixels that the source does not show; world clips only."""
         return self.truth(clip, strength) / "disoccluded.mkv"
 
+    def depth_video(self, clip: Clip) -> Path:
+        """The video whose depth is estimated: the source view, of a generated clip with every frame."""
+        return self.all_frames(clip) if clip.kind is ClipKind.IMAGE else self.source_video(clip)
+
+    def estimate(self, variant: str, clip_id: str) -> Path:
+        """Folder of what a depth network says of a clip."""
+        return self.root / "estimates" / variant / clip_id
+
     def depth(self, variant: str, clip_id: str) -> Path:
         """Folder of one depth variant of a clip."""
         return self.root / "depth" / variant / clip_id
@@ -158,6 +168,10 @@ class RunPaths:
     def tables(self) -> Path:
         """Folder of the tables."""
         return self.root / "tables"
+
+    def ablation(self, name: str, suffix: str) -> Path:
+        """An ablation's table (``.csv``, ``.md``) or picture (``.png``)."""
+        return self.tables / "ablations" / f"{name}{suffix}"
 
     @property
     def gallery(self) -> Path:

@@ -16,6 +16,8 @@ from typing import Any, Literal
 from stereozero.artifacts import canonical_json, write_json
 from stereozero.backbones.variants import Variant
 from stereozero.config import AnyMethod, Config, GivenDepth, WorldDepth, parse_config
+from stereozero.depth.models import missing_files as missing_depth_files
+from stereozero.depth.settings import DerivedDepth
 from stereozero.errors import InputError
 from stereozero.generator import advice, misfits, model_files, size_misfits, variant_of
 from stereozero.manifest import Clip, ClipKind, load_manifest, rows_as_json
@@ -104,6 +106,17 @@ class Plan:
                 return clip.disparity is not None
             case WorldDepth():
                 return clip.kind is ClipKind.WORLD
+            case DerivedDepth(depth=changed):
+                return self.supplies(changed, clip)
+            case _:
+                return self.has_source(clip)
+
+    def dissolve_step(self, depth: str, clip: Clip) -> int | None:
+        """Return the step to which a derived variant dissolves a clip: the row's own, else the variant's."""
+        step = self.config.depths[depth].dissolve
+        if step is None or clip.dissolve_step is None:
+            return None if step == "row" else step
+        return clip.dissolve_step
 
     def seed(self, clip: Clip) -> int:
         """Return the seed of everything random in a clip: the row's own, else the run's."""
@@ -163,6 +176,16 @@ class Plan:
         if clip.last_warp_step is None:
             return settings
         return SamplerSettings(**{**settings.model_dump(), "last_warp_step": clip.last_warp_step})
+
+    def synthesises_both(self, method: str) -> bool:
+        """True if a method makes both views, so that the clip's own source and truth are not of its pair."""
+        return getattr(self.config.methods[method], "views", "target") == "both"
+
+    def source_view(self, method: str, clip: Clip) -> Path:
+        """Return the view that a method's target makes a pair with."""
+        if self.synthesises_both(method):
+            return self.paths.target(method, clip.clip_id) / "source.mkv"
+        return self.paths.source_video(clip)
 
     def guidance(self, method: str) -> float:
         """Return the scale of guidance that a method of the kind 'ours' samples with."""
@@ -229,6 +252,7 @@ def _mismatches(plan: Plan) -> Iterator[str]:
     from stereozero.metrics.networks import missing_files
 
     yield from missing_files(plan.config.scoring)
+    yield from missing_depth_files(plan.config.depths)
     if not plan.published("table1").is_file():
         yield f"published: there is no {plan.published('table1')}; name the repository's benchmark/published"
     images = [clip for clip in plan.clips if clip.kind is ClipKind.IMAGE]

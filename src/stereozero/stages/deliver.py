@@ -20,7 +20,7 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
     files = [path.name for path in _files(clip, settings.formats, folder).values()]
     parameters = {**settings.model_dump(mode="json"), "target_side": plan.target_side(clip, variant)}
     inputs = {
-        "source": plan.paths.source_video(clip),
+        "source": plan.source_view(variant, clip),
         "target": plan.paths.target_video(variant, clip.clip_id),
         "disparity": plan.paths.scores(variant, "disparity", clip.clip_id),
     }

@@ -49,15 +49,16 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
 
 def _known_files(plan: Plan, method: str, clip: Clip) -> dict[str, Path]:
     """Return the files a metric can be computed from, under the names that metrics use for what they need."""
-    files = {"source": plan.paths.source_video(clip), "target": plan.paths.target_video(method, clip.clip_id)}
+    files = {"source": plan.source_view(method, clip), "target": plan.paths.target_video(method, clip.clip_id)}
     strength = plan.strength(clip, method)
-    if plan.has_truth(clip):
+    is_comparable = not plan.synthesises_both(method)
+    if plan.has_truth(clip) and is_comparable:
         files["truth"] = plan.paths.truth_video(clip, strength)
-    if clip.kind is ClipKind.WORLD:
+    if clip.kind is ClipKind.WORLD and is_comparable:
         files["true_disparity"] = plan.paths.world(clip.clip_id) / "geometry.safetensors"
         files["mask"] = plan.paths.disoccluded(clip, strength)
-        if not clip.prompt:
-            files["prompt"] = plan.paths.world(clip.clip_id) / "caption.txt"
+    if clip.kind is ClipKind.WORLD and not clip.prompt:
+        files["prompt"] = plan.paths.world(clip.clip_id) / "caption.txt"
     return files
 
 
