@@ -10,6 +10,7 @@ include: "rules/jobs.smk"
 include: "rules/targets.smk"
 include: "rules/tables.smk"
 include: "rules/ablations.smk"
+include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/world.smk"
 

@@ -18,7 +18,7 @@ rule generate:
 
 rule depth:
     input:
-        markers_of("depth"),
+        markers_of("depth", "derive", "depth-pictures"),
 
 
 rule stereo:

@@ -7,6 +7,7 @@ import pytest
 from stereozero.config import read_yaml
 from stereozero.jobs import plan_jobs
 from stereozero.plan import describe_plan, resolve
+from stereozero.weights import needed_models
 
 REPOSITORY = Path(__file__).parents[1]
 CLIPS = {"paper": 8, "paper-512": 8, "paper-256": 8, "paper-512-interp": 6}
@@ -43,6 +44,14 @@ def test_the_example_scripts_settings_are_in_the_rows(monkeypatch, tmp_path):
     )
     assert plan.clip("astronaut04-1024").last_warp_step == 39
     assert plan.config.generator.guidance_rescale == 0
+
+
+def test_depth_is_dissolved_as_the_rows_say_else_as_the_paper_does(plan):
+    default = {"paper": 45, "paper-512": 40, "paper-512-interp": 40, "paper-256": None}[plan.config.run]
+    for clip in plan.clips:
+        assert plan.dissolve_step("dissolved", clip) == (clip.dissolve_step or default)
+    assert needed_models(plan.config).keys() > {"depthcrafter-unet", "svd-xt-vae", "svd-xt-image-encoder"}
+    assert {job.stage.name for job in plan_jobs(plan)} >= {"estimate", "derive", "stereo"}
 
 
 def test_the_plan_says_what_is_unusual(plan):

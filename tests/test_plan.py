@@ -34,6 +34,47 @@ def test_a_video_without_any_disparity_is_refused(world_config, write_manifest, 
         resolve(world_config, "config.yaml")
 
 
+def test_an_estimated_depth_serves_every_clip_with_a_video(world_config, write_manifest, world_rows, tmp_path):
+    (tmp_path / "v.mp4").touch()
+    (tmp_path / "a.png").touch()
+    rows = [{"clip_id": "v", "source_video": "v.mp4"}, {"clip_id": "i", "prompt": "a cat", "image": "a.png"}]
+    write_manifest(*world_rows, *rows)
+    world_config["depths"] |= {
+        "pro": {"estimator": "depth-pro"},
+        "half": {"estimator": "derived", "depth": "pro", "downsample": 2},
+        "half-world": {"estimator": "derived", "depth": "world", "downsample": 2},
+    }
+    world_config["methods"]["warp-fill"]["depth"] = "half"
+    plan = resolve(world_config, "config.yaml")
+    assert [clip.clip_id for clip in plan.method_clips("warp-fill")] == ["w1", "w2", "v"]
+    assert not plan.supplies("half-world", plan.clip("v"))
+    assert not plan.supplies("pro", plan.clip("i"))  # no generator, so no video
+
+
+def test_missing_depth_networks_are_named_before_any_work(world_config):
+    world_config["depths"]["crafter"] = {"estimator": "depthcrafter", "folder": "models/nothing"}
+    with pytest.raises(InputError, match=r"depths\.crafter\.folder: there is no models/nothing"):
+        resolve(world_config, "config.yaml")
+
+
+def test_dissolve_steps_that_nothing_uses_are_reported(world_config, write_manifest, world_rows):
+    write_manifest(world_rows[0] | {"dissolve_step": "30"})
+    said = "dissolve_step of 1 clips is not used: no depth variant has the key 'dissolve'"
+    assert said in describe_plan(resolve(world_config, "config.yaml"))
+    world_config["depths"] |= {
+        "crafter": {"estimator": "depthcrafter"},
+        "soft": {"estimator": "derived", "depth": "crafter", "dissolve": "row"},
+    }
+    assert said not in describe_plan(resolve(world_config, "config.yaml"))
+
+
+@pytest.mark.parametrize("step", ["0", "51", "-1", "2.5"])
+def test_a_rows_dissolve_step_out_of_range_is_refused(world_config, write_manifest, world_rows, step):
+    write_manifest(world_rows[0] | {"dissolve_step": step})
+    with pytest.raises(InputError, match="dissolve_step: input should be"):
+        resolve(world_config, "config.yaml")
+
+
 def test_a_finished_pair_needs_a_method_that_scores_it(world_config, write_manifest, world_rows, tmp_path):
     (tmp_path / "v.mp4").touch()
     write_manifest(*world_rows, {"clip_id": "p", "source_video": "v.mp4", "target_video": "v.mp4"})

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from stereozero.metrics.statistics import BootstrapParameters
-from stereozero.tables import plain_markdown, summarise, summary_markdown, with_published
+from stereozero.tables import paired_differences, plain_markdown, summarise, summary_markdown, with_published
 
 PARAMETERS = BootstrapParameters(resamples=200, seed=1)
 
@@ -37,3 +37,22 @@ def test_published_rows_stay_apart():
 
 def test_empty_cells_are_dashes():
     assert plain_markdown(pd.DataFrame({"a": [1.5, None]})) == "| a |\n| --- |\n| 1.5 |\n| – |\n"
+
+
+def test_differences_are_paired_by_clip():
+    table = paired_differences(
+        scores(
+            ("a", "1", "psnr", 12.0),
+            ("a", "2", "psnr", 33.0),
+            ("a", "3", "psnr", 9.0),
+            ("b", "1", "psnr", 10.0),
+            ("b", "2", "psnr", 30.0),
+            ("b", "3", "psnr", None),
+        ),
+        ("psnr", "ssim"),
+        "b",
+        PARAMETERS,
+    )
+    (row,) = table.to_dict("records")
+    assert (row["method"], row["clips"], row["psnr"], row["psnr_clips"]) == ("a", 3, 2.5, 2)
+    assert 2 <= row["psnr_low"] < 2.5 < row["psnr_high"] <= 3

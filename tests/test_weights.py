@@ -134,6 +134,61 @@ def test_what_a_run_needs():
     assert generator_model(config_with(folder="f").generator) is None
 
 
+def depths(*variants):
+    content = {"run": "r", "manifest": "m", "depths": {f"d{number}": one for number, one in enumerate(variants)}}
+    return parse_config(content, "config.yaml")
+
+
+def test_what_depth_variants_need():
+    pair = {"depthcrafter-unet", "svd-xt-vae", "svd-xt-image-encoder"}
+    assert needed_models(depths({"estimator": "depthcrafter"})).keys() == pair
+    assert needed_models(depths({"estimator": "depthcrafter", "svd": "s"})).keys() == {"depthcrafter-unet"}
+    assert needed_models(depths({"estimator": "depthcrafter", "folder": "f"})) == {}
+    published = depths(
+        {"estimator": "depth-pro"},
+        {"estimator": "depth-pro", "percentiles": [0, 100]},
+        *({"estimator": "depth-anything", "variant": name} for name in ("v1-large", "v2-small", "v2-base", "v2-large")),
+        *({"estimator": "video-depth-anything", "variant": name} for name in ("vits", "vitl")),
+    )
+    assert len(needed_models(published)) == 7
+    assert needed_models(published).keys() <= REGISTRY.keys()
+    local = depths(
+        {"estimator": "depth-pro", "folder": "f"},
+        {"estimator": "depth-anything", "folder": "f"},
+        {"estimator": "video-depth-anything", "variant": "vits", "checkpoint": "c"},
+        {"estimator": "world"},
+    )
+    assert needed_models(local) == {}
+
+
+def test_a_networks_configuration_is_fetched_with_it(hub, tmp_path):
+    model = replace(REGISTRY["depth-pro"], sha256=SHA, gigabytes=1e-9)
+    path = fetch(model, cache=tmp_path / "cache").path
+    assert [file for _, file, _ in hub] == ["model.safetensors", "config.json"]
+    assert (path.parent / "config.json").is_file()
+    (path.parent / "config.json").unlink()
+    with pytest.raises(InputError) as caught:
+        locate(model, cache=tmp_path / "cache")
+    message = str(caught.value)
+    assert "run 'hf download apple/DepthPro-hf model.safetensors config.json --revision 3a8b512" in message
+    assert "--local-dir depth-pro'; then bring the folder here" in message
+    assert message.endswith("name its path in the config as depths.<name>.folder")
+
+
+def test_estimation_and_dissolving_wait_for_verified_weights(world_config):
+    world_config["depths"] |= {
+        "crafter": {"estimator": "depthcrafter"},
+        "soft": {"estimator": "derived", "depth": "crafter", "dissolve": 40},
+        "half": {"estimator": "derived", "depth": "crafter", "downsample": 2},
+    }
+    plan = resolve(world_config, "config.yaml")
+    needs = {job.name: job.needs for job in plan_jobs(plan)}
+    for model in ("depthcrafter-unet", "svd-xt-vae", "svd-xt-image-encoder"):
+        assert plan.paths.weights(model) in needs["estimate_crafter_1of1"]
+        assert plan.paths.weights(model) in needs["derive_soft_1of1"]
+        assert plan.paths.weights(model) not in needs["derive_half_1of1"]
+
+
 def test_generation_waits_for_verified_weights_and_is_keyed_by_their_content(image_config, tmp_path, monkeypatch):
     local = tmp_path / "mine.ckpt"
     local.write_bytes(CONTENT)

@@ -41,6 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_weights(commands)
     _add_programs(commands)
     _add_summaries(commands)
+    _add_ablate(commands)
+    _add_figure7(commands)
     _add_time_warp(commands)
     _add_verify(commands)
     _add_reference(commands)
@@ -123,6 +125,31 @@ def _gallery(parsed: argparse.Namespace) -> None:
     from stereozero.stages.gallery import write_gallery
 
     write_gallery(read_plan(parsed.plan))
+
+
+def _add_ablate(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("ablate", help="write the table and the picture of one ablation")
+    command.add_argument("ablation", help="name in the config's section 'ablations'")
+    command.add_argument("--plan", type=Path, required=True, help="plan.json of the run")
+    command.set_defaults(call=_ablate)
+
+
+def _ablate(parsed: argparse.Namespace) -> None:
+    from stereozero.stages.ablate import ablate
+
+    ablate(read_plan(parsed.plan), parsed.ablation)
+
+
+def _add_figure7(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("figure7", help="write a picture of frames x methods for every clip")
+    command.add_argument("--plan", type=Path, required=True, help="plan.json of the run")
+    command.set_defaults(call=_figure7)
+
+
+def _figure7(parsed: argparse.Namespace) -> None:
+    from stereozero.stages.figure7 import draw_figure7
+
+    draw_figure7(read_plan(parsed.plan))
 
 
 def _add_time_warp(commands: argparse._SubParsersAction) -> None:

@@ -1,6 +1,9 @@
-"""Which device a stage computes on."""
+"""Which device a stage computes on, and what to do where its memory is too small."""
 
-from stereozero.errors import InputError
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from stereozero.errors import InputError, StageError
 
 
 def resolve_device(wanted: str) -> str:
@@ -31,3 +34,32 @@ def fix_cpu_threads() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@contextmanager
+def explaining_lack_of_memory(remedy: Callable[[str], str]) -> Iterator[None]:
+    """Turn an allocation that failed inside the block into a message that says what takes less.
+
+    Args:
+        remedy: "the GPU" or "this machine" -> what to do if its memory ran out.
+
+    Raises:
+        StageError: memory of the device or the host ran out.
+    """
+    import torch
+
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise StageError(_memory_message("the GPU", remedy, error)) from error
+    except MemoryError as error:
+        raise StageError(_memory_message("this machine", remedy, error)) from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):  # torch has no class of its own for the host's memory
+            raise
+        raise StageError(_memory_message("this machine", remedy, error)) from error
+
+
+def _memory_message(where: str, remedy: Callable[[str], str], error: Exception) -> str:
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    return f"not enough memory on {where} ({reason}); {remedy(where)}"

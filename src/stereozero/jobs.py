@@ -18,6 +18,9 @@ from stereozero.stages.baseline import BASELINE
 from stereozero.stages.convert import CONVERT
 from stereozero.stages.deliver import DELIVER
 from stereozero.stages.depth import DEPTH
+from stereozero.stages.depth_pictures import DEPTH_PICTURES
+from stereozero.stages.derive import DERIVE
+from stereozero.stages.estimate import ESTIMATE
 from stereozero.stages.evaluate import EVALUATE
 from stereozero.stages.generate import GENERATE
 from stereozero.stages.inputs import INPUTS
@@ -26,7 +29,22 @@ from stereozero.stages.stereo import STEREO
 from stereozero.stages.trajectory import TRAJECTORY
 from stereozero.stages.world import TRUTH, WORLD
 
-STAGES = (INPUTS, GENERATE, WORLD, TRUTH, DEPTH, TRAJECTORY, STEREO, BASELINE, CONVERT, EVALUATE, DELIVER)
+STAGES = (
+    INPUTS,
+    GENERATE,
+    WORLD,
+    TRUTH,
+    ESTIMATE,
+    DEPTH,
+    DERIVE,
+    DEPTH_PICTURES,
+    TRAJECTORY,
+    STEREO,
+    BASELINE,
+    CONVERT,
+    EVALUATE,
+    DELIVER,
+)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class Clip(BaseModel):
     strength: Strength | None = Field(None, description="overrides the config")
     frame_stride: Annotated[int, Field(ge=1, le=64)] | None = Field(None, description="overrides the generator's")
     last_warp_step: Annotated[int, Field(ge=0, lt=50)] | None = Field(None, description="overrides the method's, of 50")
-    dissolve_step: Annotated[int, Field(ge=1, lt=1000)] | None = Field(None, description="overrides the depth's")
+    dissolve_step: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="overrides the depth's, of 50")
     note: str = Field("", description="free text, not used")
 
     @field_validator("clip_id")

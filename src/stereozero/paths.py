@@ -10,12 +10,14 @@ Layout under ``<results>/<run>/``, one folder a clip at the end of each path::
     truth/<strength>/<clip>/           target.mkv, disoccluded.mkv
     estimates/<variant>/<clip>/        raw.safetensors, what a depth network says; of DepthCrafter latents.safetensors
     depth/<variant>/<clip>/            disparity.safetensors, preview.mp4, of some derived variants raw.safetensors
+    depth-pictures/<clip>/             depths.png, all depth variants side by side
     trajectories/<how>/<clip>/         trajectory.safetensors of a given or rendered video
     targets/<method>/<clip>/           target.mkv, for some methods blank.mkv, latents.safetensors
     delivery/<method>/<clip>/          side by side, anaglyph, ...
     scores/<method>/<metric>/<clip>/   scores.json
     tables/                            scores.csv, table1.csv, table1.md
     tables/ablations/                  <name>.csv, .md and .png of each ablation
+    tables/figure7/                    <clip>.png of each clip
     gallery/                           index.html and contact sheets
     jobs/<stage>/<variant>/<batch>.json  written when a job is done: what Snakemake follows
     logs/<stage>/<variant>/<batch>.log   one log a job
@@ -144,6 +146,10 @@ class RunPaths:
         """Folder of one depth variant of a clip."""
         return self.root / "depth" / variant / clip_id
 
+    def depth_picture(self, clip_id: str) -> Path:
+        """Picture of a clip's depth variants, side by side."""
+        return self.root / "depth-pictures" / clip_id / "depths.png"
+
     def disparity(self, variant: str, clip_id: str) -> Path:
         """Disparity file of one depth variant of a clip."""
         return self.depth(variant, clip_id) / "disparity.safetensors"
@@ -168,6 +174,10 @@ class RunPaths:
     def tables(self) -> Path:
         """Folder of the tables."""
         return self.root / "tables"
+
+    def figure7(self, clip_id: str) -> Path:
+        """A clip's picture of frames x methods."""
+        return self.tables / "figure7" / f"{clip_id}.png"
 
     def ablation(self, name: str, suffix: str) -> Path:
         """An ablation's table (``.csv``, ``.md``) or picture (``.png``)."""

@@ -358,6 +358,13 @@ def _licences(plan: Plan) -> Iterator[str]:
             yield f"method '{name}': {licence_of(method)}"
 
 
+def _unused_dissolve_steps(plan: Plan) -> Iterator[str]:
+    rows = [clip for clip in plan.clips if clip.dissolve_step is not None]
+    derived = [depth for depth in plan.config.depths.values() if isinstance(depth, DerivedDepth)]
+    if rows and all(depth.dissolve is None for depth in derived):
+        yield f"dissolve_step of {len(rows)} clips is not used: no depth variant has the key 'dissolve'"
+
+
 def describe_plan(plan: Plan) -> list[str]:
     """Return lines that say which clips each method runs on, for a person to read before a run."""
     images = [clip for clip in plan.clips if clip.kind is ClipKind.IMAGE]
@@ -376,5 +383,6 @@ def describe_plan(plan: Plan) -> list[str]:
             lines.append(f"method '{name}' is not run: {plan.obstacles[name]}")
         elif count < videos:
             lines.append(f"method '{name}' runs on {count} of {videos} videos: the others lack what it needs")
+    lines.extend(_unused_dissolve_steps(plan))
     lines.extend(_licences(plan))
     return lines

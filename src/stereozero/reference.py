@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Iterable
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
@@ -114,10 +114,12 @@ def _type_name(annotation: Any) -> str:
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return "section" if issubclass(annotation, BaseModel) else _choices(annotation) or annotation.__name__
     arguments = get_args(annotation)
-    if all(isinstance(argument, str) for argument in arguments):
+    if get_origin(annotation) is Literal:
         return " / ".join(f"`{argument}`" for argument in arguments)
-    if get_origin(annotation) is list:
+    if get_origin(annotation) is list or arguments[-1] is ...:
         return f"list of {_type_name(arguments[0])}"
+    if get_origin(annotation) is tuple:
+        return f"[{', '.join(map(_type_name, arguments))}]"
     if get_origin(annotation) is dict:
         return "name: variant" if hasattr(arguments[1], "__metadata__") else "name: value"
     if hasattr(annotation, "__metadata__"):
@@ -134,6 +136,8 @@ def _default(field: FieldInfo) -> str:
         return "**needed**"
     if field.default is None or isinstance(field.default, BaseModel) or field.default in ("", {}):
         return ""
+    if isinstance(field.default, tuple) and all(isinstance(item, float) for item in field.default):
+        return f"`[{', '.join(f'{item:.4g}' for item in field.default)}]`"
     if isinstance(field.default, list):
         return ", ".join(f"`{item}`" for item in field.default)
     return f"`{field.default:.4g}`" if isinstance(field.default, float) else f"`{field.default}`"

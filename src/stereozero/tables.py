@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from stereozero.metrics import SCORES
-from stereozero.metrics.statistics import BootstrapParameters, estimate_mean
+from stereozero.metrics.statistics import BootstrapParameters, Estimate, estimate_difference, estimate_mean
 from stereozero.plan import Plan
 
 TABLE1_SCORES = (
@@ -26,6 +26,12 @@ TABLE1_SCORES = (
     "window_rows",
 )
 _ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
+
+
+def bootstrap_parameters(plan: Plan) -> BootstrapParameters:
+    """Return how the run's intervals are computed."""
+    tables = plan.config.tables
+    return BootstrapParameters(tables.confidence, tables.bootstrap_samples, plan.config.seed)
 
 
 def collect_scores(plan: Plan) -> pd.DataFrame:
@@ -92,10 +98,48 @@ def summarise(scores: pd.DataFrame, columns: Sequence[str], parameters: Bootstra
         row: dict[str, object] = {"method": method, "clips": of_method["clip_id"].nunique()}
         for name in present:
             estimate = estimate_mean(of_method.loc[of_method["score"] == name, "value"].tolist(), parameters)
-            row |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-            row[f"{name}_clips"] = estimate.n
+            row |= _estimate_columns(name, estimate)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def paired_differences(
+    scores: pd.DataFrame, columns: Sequence[str], reference: str, parameters: BootstrapParameters
+) -> pd.DataFrame:
+    """Return the mean of each score's difference from one method's on the same clips, with bootstrap intervals.
+
+    Args:
+        scores: as :func:`collect_scores` returns it.
+        columns: names of the scores to show; those that no clip has are left out.
+        reference: name of the method whose scores are subtracted.
+        parameters: of the bootstrap.
+
+    Returns:
+        A row a method, but for the reference, with the columns of :func:`summarise`.
+    """
+    present = [name for name in columns if name in set(scores["score"])]
+    subtracted = scores[scores["method"] == reference]
+    rows = []
+    for method, of_method in scores[scores["method"] != reference].groupby("method", sort=False):
+        row: dict[str, object] = {"method": method, "clips": of_method["clip_id"].nunique()}
+        for name in present:
+            ours, other = _values_by_clip(of_method, name), _values_by_clip(subtracted, name)
+            row |= _estimate_columns(name, estimate_difference(ours, other, parameters))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _values_by_clip(scores: pd.DataFrame, name: str) -> dict[str, float]:
+    return scores[scores["score"] == name].dropna(subset="value").set_index("clip_id")["value"].to_dict()
+
+
+def _estimate_columns(name: str, estimate: Estimate) -> dict[str, object]:
+    return {
+        name: estimate.mean,
+        f"{name}_low": estimate.low,
+        f"{name}_high": estimate.high,
+        f"{name}_clips": estimate.n,
+    }
 
 
 def with_not_run(summary: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
@@ -114,24 +158,29 @@ def with_published(measured: pd.DataFrame, published: pd.DataFrame) -> pd.DataFr
 def summary_markdown(summary: pd.DataFrame, columns: Sequence[str]) -> str:
     """Return a summary as a Markdown table: mean and interval in a cell, arrows for what is better."""
     present = [name for name in columns if name in summary.columns]
-    header = ["method", "clips", *[f"{name}{_ARROWS[SCORES[name].better]}" for name in present]]
+    header = ["method", "clips", *map(score_heading, present)]
     lines = [header, ["---"] * len(header)]
     for row in summary.to_dict("records"):
         lines.append([f"{row['method']}", f"{row['clips']}", *[_cell(row, name) for name in present]])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
+def score_heading(name: str) -> str:
+    """Return a score's name with an arrow for what is better, as in 'psnr ↑'."""
+    return f"{name}{_ARROWS[SCORES[name].better]}"
+
+
 def _cell(row: dict, name: str) -> str:
     mean, low, high = (row[key] for key in (name, f"{name}_low", f"{name}_high"))
     if pd.isna(mean):
         return "–"
-    interval = "" if pd.isna(low) else f" [{_short(low)}, {_short(high)}]"
+    interval = "" if pd.isna(low) else f" [{short_number(low)}, {short_number(high)}]"
     fewer = "" if row[f"{name}_clips"] == row["clips"] else f" ({row[f'{name}_clips']} clips)"
-    return f"{_short(mean)}{interval}{fewer}"
+    return f"{short_number(mean)}{interval}{fewer}"
 
 
-def _short(value: float) -> str:
-    """Three significant digits or more, and never an exponent."""
+def short_number(value: float) -> str:
+    """Return a number as text with three significant digits or more, and never an exponent."""
     size = abs(value)
     return f"{value:.1f}" if size >= 100 else f"{value:.2f}" if size >= 1 else f"{value:.3f}"
 

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stereozero.artifacts import sha256_of
-from stereozero.config import NETWORK_METRICS, AnyGenerator, Config
+from stereozero.config import NETWORK_METRICS, AnyDepth, AnyGenerator, Config
+from stereozero.depth.settings import (
+    DepthAnythingDepth,
+    DepthCrafterDepth,
+    DepthProDepth,
+    VideoDepthAnythingDepth,
+)
 from stereozero.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -31,6 +37,7 @@ class ModelFile:
         revision: commit it is pinned to, or None where none is known: then the newest.
         sha256: of the file, or None where it is not known.
         setting: config key that names a local copy.
+        companions: small files of the repository that are read with it; they are not verified.
     """
 
     name: str
@@ -40,6 +47,7 @@ class ModelFile:
     revision: str | None
     sha256: str | None
     setting: str = "generator.checkpoint"
+    companions: tuple[str, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -92,6 +100,87 @@ _ALL = (
         sha256=None,  # not found
         setting="scoring.clip.checkpoint",
     ),
+    ModelFile(
+        name="depthcrafter-unet",
+        repository="tencent/DepthCrafter",
+        file="diffusion_pytorch_model.safetensors",
+        gigabytes=3.05,
+        revision=None,  # not found
+        sha256=None,  # not found
+        setting="depths.<name>.unet",
+        companions=("config.json",),
+    ),
+    ModelFile(
+        name="svd-xt-vae",
+        repository="stabilityai/stable-video-diffusion-img2vid-xt",
+        file="vae/diffusion_pytorch_model.fp16.safetensors",
+        gigabytes=0.2,
+        revision=None,  # not found
+        sha256=None,  # not found
+        setting="depths.<name>.svd",
+        companions=("vae/config.json", "scheduler/scheduler_config.json"),
+    ),
+    ModelFile(
+        name="svd-xt-image-encoder",
+        repository="stabilityai/stable-video-diffusion-img2vid-xt",
+        file="image_encoder/model.fp16.safetensors",
+        gigabytes=1.27,
+        revision=None,  # not found
+        sha256=None,  # not found
+        setting="depths.<name>.svd",
+        companions=("image_encoder/config.json",),
+    ),
+    ModelFile(
+        name="depth-pro",
+        repository="apple/DepthPro-hf",
+        file="model.safetensors",
+        gigabytes=1.9,
+        revision="3a8b51229207764e5215b31f47fac0d1a049d563",
+        sha256="9c6811e3165485b9a94a204329860cb333a79877e757eb795a179a4ea34bbcf7",  # read on the main branch
+        setting="depths.<name>.folder",
+        companions=("config.json",),
+    ),
+    ModelFile(
+        name="depth-anything-v1-large",
+        repository="LiheYoung/depth-anything-large-hf",
+        file="model.safetensors",
+        gigabytes=1.34,
+        revision="27ccb0920352c0c37b3a96441873c8d37bd52fb6",
+        sha256="bc27360a3e6906e5ddd8f618e2dcde11362327361918b8f76793e42e25de31b3",
+        setting="depths.<name>.folder",
+        companions=("config.json",),
+    ),
+    *(
+        ModelFile(
+            name=f"depth-anything-v2-{size}",
+            repository=f"depth-anything/Depth-Anything-V2-{size.capitalize()}-hf",
+            file="model.safetensors",
+            gigabytes=gigabytes,
+            revision=None,  # not found
+            sha256=None,  # not found
+            setting="depths.<name>.folder",
+            companions=("config.json",),
+        )
+        for size, gigabytes in (("small", 0.1), ("base", 0.39), ("large", 1.34))
+    ),
+    ModelFile(
+        name="video-depth-anything-vits",
+        repository="depth-anything/Video-Depth-Anything-Small",
+        file="video_depth_anything_vits.pth",
+        gigabytes=0.12,
+        revision="a396fdd839642f9bb4d08d54cae9fbf43ca13388",
+        sha256="13379300b739e659f076a59d52e9801bd8d38c541a7e71f73bbca4dcfb013609",
+        setting="depths.<name>.checkpoint",
+    ),
+    ModelFile(
+        name="video-depth-anything-vitl",
+        repository="depth-anything/Video-Depth-Anything-Large",
+        file="video_depth_anything_vitl.pth",
+        gigabytes=1.54,
+        revision="7aafbcb5c6af0bac741aad2b6471894fb4761afa",
+        sha256="43df27c6b396042ba34ff7b798ab279f64d204d2e86d7a373968f8fa36d0e6fa",
+        setting="depths.<name>.checkpoint",
+    ),
 )
 REGISTRY = {model.name: model for model in _ALL}
 
@@ -123,15 +212,31 @@ def scoring_model(config: Config) -> str | None:
     return f"clip-{clip.variant}" if clip and clip.variant and asked_for else None
 
 
+def depth_models(depth: AnyDepth) -> tuple[str, ...]:
+    """Return the names of the published models that a depth variant needs; none where it names local copies."""
+    match depth:
+        case DepthCrafterDepth(folder=None):
+            unet = () if depth.unet else ("depthcrafter-unet",)
+            return unet if depth.svd else (*unet, "svd-xt-vae", "svd-xt-image-encoder")
+        case DepthProDepth(folder=None):
+            return ("depth-pro",)
+        case DepthAnythingDepth(folder=None):
+            return (f"depth-anything-{depth.variant}",)
+        case VideoDepthAnythingDepth(checkpoint=None):
+            return (f"video-depth-anything-{depth.variant}",)
+    return ()
+
+
 def needed_models(config: Config) -> Mapping[str, Path | None]:
     """Return name -> local copy that the config names, or None, of every published model that a run needs."""
     named = {
         generator_model(config.generator) if config.generator else None: config.generator,
         scoring_model(config): config.scoring.clip,
     }
-    return {
+    copies = {
         name: Path(settings.checkpoint) if settings.checkpoint else None for name, settings in named.items() if name
     }
+    return copies | {name: None for depth in config.depths.values() for name in depth_models(depth)}
 
 
 def fetch(model: ModelFile, local: Path | None = None, cache: Path | None = None) -> FetchedFile:
@@ -181,8 +286,11 @@ def _find(model: ModelFile, local: Path | None, cache: Path | None) -> Path | No
         return local
     from huggingface_hub import try_to_load_from_cache
 
-    cached = try_to_load_from_cache(model.repository, model.file, cache_dir=cache, revision=model.revision)
-    return Path(cached) if isinstance(cached, str) else None
+    cached = [
+        try_to_load_from_cache(model.repository, file, cache_dir=cache, revision=model.revision)
+        for file in (model.file, *model.companions)
+    ]
+    return Path(cached[0]) if all(isinstance(path, str) for path in cached) else None
 
 
 def _download(model: ModelFile, cache: Path | None) -> Path:
@@ -194,7 +302,11 @@ def _download(model: ModelFile, cache: Path | None) -> Path:
     log.info("%s: fetching %s to %s", model.name, model.origin, folder)
     disable_progress_bars()  # the log is a file
     try:
-        return Path(hf_hub_download(model.repository, model.file, cache_dir=cache, revision=model.revision))
+        paths = [
+            Path(hf_hub_download(model.repository, file, cache_dir=cache, revision=model.revision))
+            for file in (model.file, *model.companions)
+        ]
+        return paths[0]
     except OSError as error:  # also all of the hub's own errors: offline, no such repository, ...
         raise InputError(_missing(model, cache, str(error).partition("\n")[0])) from error
 
@@ -211,10 +323,12 @@ def _check_disk(model: ModelFile, folder: Path) -> None:
 
 def _missing(model: ModelFile, cache: Path | None, reason: str) -> str:
     revision = f" --revision {model.revision}" if model.revision else ""
+    files = " ".join((model.file, *model.companions))
+    folder, what = (f" --local-dir {model.name}", "folder") if model.companions else ("", "file")
     return (
         f"{model.name}: its weights are not on this machine and can't be fetched. Missing: {model.origin}; looked in "
         f"{_cache_folder(cache)} ({reason}). Where there is a network, run 'hf download {model.repository} "
-        f"{model.file}{revision}'; then bring the file here and name its path in the config as {model.setting}"
+        f"{files}{revision}{folder}'; then bring the {what} here and name its path in the config as {model.setting}"
     )
 
 

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from stereozero.depth.estimator import DepthEstimate, DepthKind
 from stereozero.depth.flow import DisFlow, Flow
 from stereozero.depth.propagation import (
-    Propagated,
     _sample,
     fill_gaps,
     flow_mismatch,
@@ -201,47 +199,6 @@ def test_no_argument_is_changed(world):
     propagate(maps, flow)
     propagate_reference(maps, flow)
     assert all(torch.equal(*pair) for pair in zip(before, (maps, *flow), strict=True))
-
-
-class FrameByFrame:
-    """Metric depth with a focal length that differs from frame to frame, for the composition's test."""
-
-    def __init__(self, depth: torch.Tensor, focal_length: torch.Tensor):
-        self.answer = DepthEstimate(depth, DepthKind.METRIC, focal_length)
-
-    def estimate(self, video: torch.Tensor) -> DepthEstimate:
-        return self.answer
-
-
-class Still:
-    """No motion."""
-
-    def estimate(self, video: torch.Tensor) -> Flow:
-        none = torch.zeros(len(video) - 1, 2, *video.shape[-2:])
-        return Flow(none, none)
-
-
-def test_an_image_model_is_propagated_as_disparity():
-    estimator = FrameByFrame(torch.full((2, 4, 5), 2.0), torch.tensor([10.0, 30.0]))
-    estimate = Propagated(estimator, Still()).estimate(torch.rand(2, 3, 4, 5))
-    assert estimate.kind is DepthKind.INVERSE
-    assert torch.equal(estimate.values, torch.full((2, 4, 5), 10.0))  # mean of f / Z = 5 and 15
-
-
-def test_the_released_code_normalises_first():
-    depth = torch.full((2, 4, 5), 2.0)
-    depth[:, 0] = 4.0
-    estimator = FrameByFrame(depth, torch.tensor([10.0, 30.0]))  # f / Z is 2.5 and 5, then 7.5 and 15
-    estimate = Propagated(estimator, Still(), reference=True).estimate(torch.rand(2, 3, 4, 5))
-    assert estimate.kind is DepthKind.INVERSE
-    torch.testing.assert_close(estimate.values[:, 0], torch.full((2, 5), 2.5 / 12.5))
-    torch.testing.assert_close(estimate.values[:, 1:], torch.full((2, 3, 5), 7.5 / 12.5))
-
-
-def test_one_frame_is_estimated_without_flow():
-    estimator = FrameByFrame(torch.full((1, 20, 24), 2.0), torch.tensor([10.0]))
-    estimate = Propagated(estimator, DisFlow()).estimate(torch.rand(1, 3, 20, 24))
-    assert torch.equal(estimate.values, torch.full((1, 20, 24), 5.0))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """From the config's generator to a model that is ready to sample."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,7 +10,7 @@ import torch
 from stereozero.backbones.dynamicrafter import DynamiCrafter
 from stereozero.backbones.variants import variant_named
 from stereozero.config import AnyGenerator
-from stereozero.errors import StageError
+from stereozero.device import explaining_lack_of_memory
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -43,27 +43,16 @@ def load_backbone(generator: AnyGenerator, device: str, checkpoint: Path | None)
     return backbone
 
 
-@contextmanager
-def explaining_memory(generator: AnyGenerator) -> Iterator[None]:
+def explaining_memory(generator: AnyGenerator) -> AbstractContextManager[None]:
     """Turn an allocation that failed inside the block into a message that names what takes less.
 
     Raises:
         StageError: memory of the device or the host ran out.
     """
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise StageError(_memory_message("the GPU", generator, error)) from error
-    except MemoryError as error:
-        raise StageError(_memory_message("this machine", generator, error)) from error
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # torch has no class of its own for the host's memory
-            raise
-        raise StageError(_memory_message("this machine", generator, error)) from error
+    return explaining_lack_of_memory(partial(_less_memory, generator))
 
 
-def _memory_message(where: str, generator: AnyGenerator, error: Exception) -> str:
-    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+def _less_memory(generator: AnyGenerator, where: str) -> str:
     knobs = [
         ("dtype: bf16", generator.dtype == "fp32"),
         ("guidance_in_one_batch: false", generator.guidance_in_one_batch),
@@ -71,5 +60,4 @@ def _memory_message(where: str, generator: AnyGenerator, error: Exception) -> st
         ("offload: true", not generator.offload and where == "the GPU"),
     ]
     left = [f"'{knob}'" for knob, helps in knobs if helps]
-    help_ = f"set {', '.join(left)} in 'generator', in this order" if left else "take a smaller variant or a larger GPU"
-    return f"not enough memory on {where} ({reason}); {help_}"
+    return f"set {', '.join(left)} in 'generator', in this order" if left else "take a smaller variant or a larger GPU"

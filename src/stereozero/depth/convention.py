@@ -11,26 +11,26 @@ from torch import Tensor
 from torch.nn import functional
 
 from stereozero.depth.estimator import DepthEstimate, DepthKind, resize_maps
+from stereozero.depth.settings import ROBUST
 from stereozero.errors import InputError
-
-ROBUST = (0.1, 99.9)
-"""Percentiles of the clip that become 0 and 1: one pixel in a thousand may be an outlier at each end."""
 
 _FLAT = 1e-6
 """A range below this share of the largest value is rounding, not depth."""
 
 
-def to_disparity(estimate: DepthEstimate, percentiles: tuple[float, float] = ROBUST) -> Tensor:
+def to_disparity(estimate: DepthEstimate, percentiles: tuple[float, float] | None = ROBUST) -> Tensor:
     """Return an estimate as disparity in the convention: (F, H, W) float32 in [0, 1].
 
     Args:
         estimate: of any kind.
-        percentiles: see :func:`normalise`.
+        percentiles: see :func:`normalise`; None for inverse depth that lies in [0, 1] and is to stay as it is, which is
+            what the released code does with DepthCrafter's.
 
     Raises:
         InputError: as :func:`metric_to_disparity` and :func:`normalise`.
     """
-    return normalise(inverse_depth(estimate), percentiles)
+    values = inverse_depth(estimate)
+    return values if percentiles is None else normalise(values, percentiles)
 
 
 def inverse_depth(estimate: DepthEstimate) -> Tensor:

@@ -43,14 +43,19 @@ class DepthProEstimator:
 
     @classmethod
     def from_pretrained(
-        cls, folder: Path | str, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+        cls,
+        folder: Path | str,
+        frames_at_once: int = 1,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
     ) -> "DepthProEstimator":
-        """Read a saved model, such as what :func:`stereozero.depth.published.model_folder` returns.
+        """Read a saved or published model from its folder: config.json and model.safetensors.
 
         Raises:
             InputError: the folder is missing or damaged, or its weights don't fit its config.json.
         """
-        return cls(read_network(DepthProForDepthEstimation, Path(folder)).to(device, dtype))
+        return cls(read_network(DepthProForDepthEstimation, Path(folder)).to(device, dtype), frames_at_once)
 
     @torch.no_grad()
     def estimate(self, video: Tensor) -> DepthEstimate:

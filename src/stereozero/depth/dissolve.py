@@ -14,11 +14,9 @@ from torch import Tensor
 
 from stereozero.depth.denoising import predicted_clean
 from stereozero.depth.depthcrafter import DepthCrafter, DepthCrafterSettings, VideoCondition
+from stereozero.depth.settings import SCHEDULE_STEPS
 from stereozero.depth.windows import join, windows
 from stereozero.errors import InputError
-
-SCHEDULE_STEPS = 50
-"""Of the schedule in which a dissolve step is counted."""
 
 PAPER_STEPS = (10, 20, 30, 40, 45)
 """The dissolve steps that the paper's tables compare."""

@@ -18,9 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stereozero.depth.convention import inverse_depth, normalise
-from stereozero.depth.estimator import DepthEstimate, DepthEstimator, DepthKind
-from stereozero.depth.flow import Flow, FlowEstimator
+from stereozero.depth.flow import Flow
 from stereozero.errors import InputError
 
 TOLERANCE = 0.1
@@ -29,29 +27,6 @@ TOLERANCE = 0.1
 1 px at 1024 px, the released code's threshold. In pixels it would be far too much for small frames: with exact flow on
 the world's clips of 96 px, 1 px triples the error of the propagated disparity (measured, see the tests).
 """
-
-
-class Propagated:
-    """An image depth model made consistent in time: its inverse depth, frame by frame, then propagated.
-
-    Args:
-        estimator: of depth, frame by frame.
-        flow: of motion.
-        reference: propagate as the released code does.
-    """
-
-    def __init__(self, estimator: DepthEstimator, flow: FlowEstimator, *, reference: bool = False):
-        self.estimator = estimator
-        self.flow = flow
-        self.reference = reference
-
-    def estimate(self, video: Tensor) -> DepthEstimate:
-        """See :class:`~stereozero.depth.estimator.DepthEstimator`; always relative inverse depth."""
-        maps = inverse_depth(self.estimator.estimate(video))  # (F, H, W)
-        flow = self.flow.estimate(video)
-        if self.reference:  # normalised first, so that gaps count as the farthest point, not as infinitely far
-            return DepthEstimate(propagate_reference(normalise(maps, (0, 100)), flow), DepthKind.INVERSE)
-        return DepthEstimate(propagate(maps, flow), DepthKind.INVERSE)
 
 
 def propagate(maps: Tensor, flow: Flow, tolerance: float = TOLERANCE) -> Tensor:

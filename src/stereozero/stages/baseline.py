@@ -10,6 +10,7 @@ from stereozero.config import External, Finished, GroundTruth, MonoCopy, Ours, S
 from stereozero.device import resolve_device
 from stereozero.manifest import Clip
 from stereozero.plan import Plan
+from stereozero.stages.depth import shown_disparity
 from stereozero.stages.model import configured_backbone
 from stereozero.stages.stage import Stage
 
@@ -40,7 +41,7 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
 
 def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path) -> Mapping[str, Any] | None:
     if artifact.parameters["kind"] == "warp-fill":
-        return _warp_and_fill(artifact, folder, resolve_device(plan.config.device))
+        return _warp_and_fill(clip, artifact, folder, resolve_device(plan.config.device))
     if artifact.parameters["kind"] == "vae-limit":
         return _encode_and_decode(plan, artifact, folder)
     shutil.copyfile(artifact.inputs["video"], folder / "target.mkv")
@@ -60,13 +61,12 @@ def _encode_and_decode(plan: Plan, artifact: Artifact, folder: Path) -> None:
     write_lossless(folder / "target.mkv", to_uint8(decoded.permute(0, 2, 3, 1).numpy()), truth.fps)
 
 
-def _warp_and_fill(artifact: Artifact, folder: Path, device: str) -> Mapping[str, Any]:
+def _warp_and_fill(clip: Clip, artifact: Artifact, folder: Path, device: str) -> Mapping[str, Any]:
     from stereozero.baselines.warp_fill import warp_fill
-    from stereozero.disparity_io import load_disparity
     from stereozero.video import read_video, write_lossless, write_mask
 
     source = read_video(artifact.inputs["source"])
-    disparity = load_disparity(artifact.inputs["disparity"])
+    disparity = shown_disparity(artifact.inputs["disparity"], clip)
     settings = artifact.parameters
     target, blank = warp_fill(
         source.frames,

@@ -12,6 +12,7 @@ from stereozero.config import External, StereoDiffusion
 from stereozero.device import resolve_device
 from stereozero.manifest import Clip
 from stereozero.plan import Plan
+from stereozero.stages.depth import shown_disparity
 from stereozero.stages.stage import Stage
 
 if TYPE_CHECKING:
@@ -71,7 +72,6 @@ def _code(name: str) -> dict[str, Any]:
 
 def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path) -> Mapping[str, Any]:
     from stereozero.baselines.declaration import Conversion, check_conversion, check_target
-    from stereozero.disparity_io import load_disparity
     from stereozero.video import read_video, write_lossless
 
     work = folder / "work"
@@ -80,7 +80,7 @@ def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path
     conversion = Conversion(
         source=source.frames,
         fps=source.fps,
-        disparity=load_disparity(artifact.inputs["disparity"]),
+        disparity=shown_disparity(artifact.inputs["disparity"], clip),
         strength=artifact.parameters["strength"],
         seed=artifact.parameters["seed"],
         device=resolve_device(plan.config.device),

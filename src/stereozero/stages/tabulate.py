@@ -7,11 +7,11 @@ import pandas as pd
 
 from stereozero.artifacts import atomic_path, sha256_of
 from stereozero.errors import InputError, StageError
-from stereozero.metrics.statistics import BootstrapParameters
 from stereozero.plan import Plan
 from stereozero.provenance import code_version
 from stereozero.tables import (
     TABLE1_SCORES,
+    bootstrap_parameters,
     collect_scores,
     column_legend,
     plain_markdown,
@@ -33,10 +33,7 @@ def tabulate(plan: Plan) -> None:
     scores = collect_scores(plan)
     if scores.empty:
         raise StageError(f"{plan.paths.root}: there are no scores; run 'snakemake evaluate' first")
-    tables = plan.config.tables
-    summary = summarise(
-        scores, TABLE1_SCORES, BootstrapParameters(tables.confidence, tables.bootstrap_samples, plan.config.seed)
-    )
+    summary = summarise(scores, TABLE1_SCORES, bootstrap_parameters(plan))
     summary = with_not_run(summary, list(plan.obstacles))
     published = read_published(plan, "table1")
     write_csv(plan.paths.tables / "scores.csv", scores)

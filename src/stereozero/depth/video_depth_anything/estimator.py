@@ -49,10 +49,16 @@ class VideoDepthAnythingEstimator:
 
     @classmethod
     def from_official(
-        cls, path: Path | str, size: str, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+        cls,
+        path: Path | str,
+        size: str,
+        short_side: int = SHORT_SIDE,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
     ) -> "VideoDepthAnythingEstimator":
         """Read an official checkpoint; see :func:`~stereozero.depth.video_depth_anything.checkpoint.load_official`."""
-        return cls(load_official(path, size, device=device), dtype)
+        return cls(load_official(path, size, device=device), dtype, short_side)
 
     def estimate(self, video: Tensor) -> DepthEstimate:
         """Estimate relative inverse depth; see the protocol."""

@@ -1,0 +1,109 @@
+"""Derive: another depth variant's disparity, propagated along the motion, dissolved or downsampled, in this order.
+
+A level of dissolving starts from DepthCrafter's latents, if it is DepthCrafter's own depth that is dissolved, and from
+the encoded disparity otherwise. So an estimation is shared by everything that is derived from it.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stereozero.artifacts import Artifact
+from stereozero.depth.settings import DerivedDepth
+from stereozero.manifest import Clip
+from stereozero.plan import Plan
+from stereozero.stages.depth import DISPARITY, PREVIEW, write_disparity
+from stereozero.stages.depth_model import depthcrafter, flow_estimator, network_inputs, network_settings
+from stereozero.stages.estimate import LATENTS, RAW
+from stereozero.stages.stage import Stage
+from stereozero.stages.trajectory import as_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stereozero.depth.estimator import DepthEstimate
+
+
+def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
+    if not plan.supplies(variant, clip):
+        return []
+    settings, step = plan.config.depths[variant], plan.dissolve_step(variant, clip)
+    parameters: dict[str, Any] = {"propagate": settings.propagate, "dissolve": step, "downsample": settings.downsample}
+    inputs = {"video": plan.paths.depth_video(clip)}
+    files: tuple[str, ...] = (DISPARITY, PREVIEW)
+    if settings.propagate != "none":
+        parameters["flow"] = settings.flow
+    if step is not None:
+        parameters["dissolver"] = network_settings(plan, settings.crafter, clip)
+        inputs |= network_inputs(plan, settings.crafter)
+    if settings.propagate != "none" or step is not None:
+        parameters["percentiles"] = settings.percentiles
+        files += (RAW,)
+    if step is not None and settings.crafter == settings.depth and settings.propagate == "none":
+        inputs["latents"] = plan.paths.estimate(settings.depth, clip.clip_id) / LATENTS
+    else:
+        inputs["disparity"] = plan.paths.disparity(settings.depth, clip.clip_id)
+    return [Artifact(clip.clip_id, plan.paths.depth(variant, clip.clip_id), files, parameters, inputs)]
+
+
+def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path) -> Mapping[str, Any]:
+    from stereozero.depth.convention import downsample, to_disparity
+    from stereozero.depth.estimate_file import save_estimate
+    from stereozero.video import read_video
+
+    settings, source = plan.config.depths[variant], read_video(artifact.inputs["video"])
+    if RAW in artifact.files:
+        estimate = _changed(plan, settings, artifact, as_tensor(source.frames))
+        save_estimate(folder / RAW, estimate)
+        disparity = to_disparity(estimate, settings.percentiles)  # (F, H, W)
+    else:
+        disparity = _base(artifact)
+    disparity = downsample(disparity, settings.downsample)
+    write_disparity(folder, disparity.numpy(), source.fps, settings.estimator)
+    return {"smallest": float(disparity.min()), "largest": float(disparity.max())}
+
+
+def _changed(plan: Plan, settings: DerivedDepth, artifact: Artifact, video: "Tensor") -> "DepthEstimate":
+    """Propagate and dissolve, as far as asked for, the depth of a video (F, 3, H, W)."""
+    from stereozero.depth.estimate_file import load_latents
+    from stereozero.depth.estimator import DepthEstimate, DepthKind
+
+    step = artifact.parameters["dissolve"]
+    if "latents" not in artifact.inputs:
+        disparity = _base(artifact)  # (F, H, W)
+        if settings.propagate != "none":
+            disparity = _propagated(plan, settings, disparity, video)
+        if step is None:
+            return DepthEstimate(disparity, DepthKind.INVERSE)
+    with depthcrafter(plan, settings.crafter, artifact.parameters["dissolver"]["seed"]) as estimator:
+        if "latents" in artifact.inputs:
+            return estimator.finish(video, load_latents(artifact.inputs["latents"]), step)
+        return estimator.dissolve_disparity(video, disparity, step)
+
+
+def _base(artifact: Artifact) -> "Tensor":
+    """Return the disparity (F, H, W) that is changed."""
+    import torch
+
+    from stereozero.disparity_io import load_disparity
+
+    return torch.from_numpy(load_disparity(artifact.inputs["disparity"]))
+
+
+def _propagated(plan: Plan, settings: DerivedDepth, disparity: "Tensor", video: "Tensor") -> "Tensor":
+    from stereozero.depth.propagation import propagate, propagate_reference
+
+    with flow_estimator(plan, settings.flow) as estimator:
+        flow = estimator.estimate(video)
+    return (propagate_reference if settings.propagate == "reference" else propagate)(disparity, flow)
+
+
+DERIVE = Stage(
+    name="derive",
+    version=1,
+    help="disparity derived from another depth variant's: propagated, dissolved, downsampled",
+    variants=lambda plan: tuple(name for name, depth in plan.config.depths.items() if isinstance(depth, DerivedDepth)),
+    artifacts=_artifacts,
+    make=_make,
+    needs_gpu=True,
+)

@@ -1,0 +1,23 @@
+"""Which videos of a clip are looked at side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from stereozero.manifest import Clip
+from stereozero.plan import Plan
+
+
+def view_files(plan: Plan, methods: Sequence[str], clip: Clip) -> dict[str, Path]:
+    """Return title -> video of a clip's source, the methods' targets, and the true targets, one for each strength.
+
+    Methods that do not run on the clip are left out, and so are true targets that nobody knows.
+    """
+    present = [name for name in methods if plan.runs(name, clip)]
+    files = {"source": plan.paths.source_video(clip)}
+    files |= {name: plan.paths.target_video(name, clip.clip_id) for name in present}
+    strengths = sorted({plan.strength(clip, name) for name in present})
+    if plan.has_truth(clip):
+        for strength in strengths:
+            title = "truth" if len(strengths) == 1 else f"truth, {strength:g} %"
+            files[title] = plan.paths.truth_video(clip, strength)
+    return files

@@ -1,0 +1,72 @@
+"""From scores and videos to an ablation's table and picture."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from stereozero.errors import InputError, StageError
+from stereozero.jobs import STAGES
+from stereozero.plan import Plan, resolve
+from stereozero.stages.ablate import ablate
+
+WARP_FILL = {"kind": "warp-fill", "depth": "world", "fill": "edge-stretch"}
+
+
+@pytest.fixture
+def plan(world_config) -> Plan:
+    """Return a plan of two clips with an ablation of the strength."""
+    changes = {
+        "methods": {"usual": WARP_FILL, "mono-copy": {"kind": "mono-copy"}, "small": {**WARP_FILL, "strength": 2}},
+        "metrics": ["disparity", "fidelity", "fidelity_masked"],
+        "ablations": {"strength": ["small", "usual"]},
+    }
+    return resolve({**world_config, **changes}, "config.yaml")
+
+
+@pytest.fixture
+def run_plan(plan) -> Plan:
+    """Return the plan with every stage done that an ablation needs."""
+    for stage in STAGES:
+        if stage.name != "deliver":
+            for variant in stage.variants(plan):
+                stage.run(plan, variant, stage.clips(plan, variant))
+    return plan
+
+
+def test_the_table_has_scores_settings_and_paired_differences(run_plan):
+    ablate(run_plan, "strength")
+    table = pd.read_csv(run_plan.paths.ablation("strength", ".csv")).set_index("method")
+    assert list(table.index) == ["small", "usual"]
+    assert list(table["setting"]) == ["strength: 2", "strength: 4"]
+    assert list(table["clips"]) == [2, 2]
+    assert table.loc["small", "disparity_p99"] < table.loc["usual", "disparity_p99"]
+    expected = table.loc["small", "psnr"] - table.loc["usual", "psnr"]
+    assert table.loc["small", "difference_psnr"] == pytest.approx(expected)
+    assert np.isnan(table.loc["usual", "difference_psnr"])
+    text = run_plan.paths.ablation("strength", ".md").read_text()
+    assert "- `small`: strength: 2" in text
+    assert "## Differences from `usual`" in text
+    assert "mono-copy" not in text
+
+
+def test_the_picture_has_frames_details_and_scores(run_plan):
+    ablate(run_plan, "strength")
+    picture = Image.open(run_plan.paths.ablation("strength", ".png"))
+    assert picture.width == 1200  # five columns: source, two targets, two truths
+    assert picture.height > 2 * 240 * 64 / 96
+
+
+def test_it_is_written_again_to_the_last_bit(run_plan):
+    paths = [run_plan.paths.ablation("strength", suffix) for suffix in (".csv", ".md", ".png")]
+    ablate(run_plan, "strength")
+    first = [path.read_bytes() for path in paths]
+    ablate(run_plan, "strength")
+    assert [path.read_bytes() for path in paths] == first
+
+
+def test_an_unknown_ablation_and_one_without_scores_are_refused(plan):
+    with pytest.raises(InputError, match=r"ablation 'strenght' is not in .*; did you mean 'strength'"):
+        ablate(plan, "strenght")
+    with pytest.raises(StageError, match="the methods of 'strength' have no scores; run 'snakemake ablations'"):
+        ablate(plan, "strength")
