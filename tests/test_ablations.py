@@ -31,7 +31,8 @@ def generator(folder: Path) -> dict:
 
 
 def test_the_changed_key_is_told_for_all_and_nothing_else(differences):
-    told = differences(once={**OURS, "restart_iterations": 1}, off={**OURS, "refinement": "off"}, full=OURS)
+    full = {**OURS, "preset": "paper"}
+    told = differences(once={**full, "restart_iterations": 1}, off={**full, "refinement": "off"}, full=full)
     assert told == {
         "once": "restart_iterations: 1; refinement: clean",
         "off": "restart_iterations: 7; refinement: off",

@@ -270,6 +270,7 @@ def _mismatches(plan: Plan) -> Iterator[str]:
             continue
         if any(map(plan.has_source, plan.clips)) and not plan.method_clips(name):
             yield f"methods.{name}: no clip has what this method needs; remove it or add such clips"
+    yield from _early_last_warps(plan)
     for clip in plan.clips:
         if clip.kind in (ClipKind.VIDEO, ClipKind.WORLD) and needed and not any(plan.supplies(d, clip) for d in needed):
             yield (
@@ -290,6 +291,18 @@ def _adapter_mistakes(plan: Plan) -> Iterator[str]:
         problem = mistake(method)
         if problem:
             yield f"methods.{name}: {problem}"
+
+
+def _early_last_warps(plan: Plan) -> Iterator[str]:
+    ours = [name for name, method in plan.config.methods.items() if method.kind == "ours"]
+    for clip in plan.clips:
+        for name in ours:
+            restart = plan.config.methods[name].restart_steps
+            if clip.last_warp_step is not None and clip.last_warp_step < restart:
+                yield (
+                    f"clip '{clip.clip_id}': last_warp_step {clip.last_warp_step} lies before the end of the restart "
+                    f"of methods.{name}, which takes the steps 0 to {restart - 1}; set it to {restart} or more"
+                )
 
 
 def check_writable(folder: Path) -> None:

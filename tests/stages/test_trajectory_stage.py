@@ -116,7 +116,7 @@ def test_a_size_that_the_networks_can_not_halve_is_refused(given_config):
         run(given_config(video(4, 36), disparity(4, 36)))
 
 
-def test_only_clips_that_a_method_samples_get_a_trajectory(stereo_config, image_config):
+def test_only_clips_that_a_method_samples_get_a_trajectory(stereo_config):
     plan = resolve({**stereo_config, "methods": {"mono-copy": {"kind": "mono-copy"}}}, "config.yaml")
     assert TRAJECTORY.variants(plan) == ()
     assert TRAJECTORY.clips(plan, "noised") == []

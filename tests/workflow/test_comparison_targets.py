@@ -1,4 +1,4 @@
-"""The target 'ablations': what it runs, and what it leaves to others."""
+"""The targets 'ablations' and 'figure7': what they run, and what they leave to others."""
 
 import pytest
 
@@ -27,6 +27,13 @@ def test_the_ablations_methods_are_sampled_and_scored_and_no_others(run, world_c
     names = set(outcome.jobs)
     assert {"stereo_restart-1_1of1", "evaluate_ours_1of1", "truth_4_1of1", "ablation_restart", "ablations"} <= names
     assert not [name for name in names if "mono-copy" in name or name.startswith(("deliver", "gallery", "tabulate"))]
+
+
+def test_figure_7_needs_targets_and_no_scores(run, world_config):
+    outcome = run(world_config, "-n", "figure7")
+    assert outcome.status == 0, outcome.text
+    assert {"world_1of1", "truth_4_1of1", "baseline_warp-fill_1of1", "figure7"} <= set(outcome.jobs)
+    assert not [name for name in outcome.jobs if name.startswith(("evaluate", "deliver"))]
 
 
 def test_a_run_without_ablations_says_so(run, world_config):

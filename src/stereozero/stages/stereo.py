@@ -68,7 +68,7 @@ def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path
     disparity = _fit_disparity(load_disparity(artifact.inputs["disparity"]), source.frames, shown)
     trajectory = load_trajectory(artifact.inputs["trajectory"])
     with configured_backbone(plan) as backbone:
-        _check_trajectory(trajectory, backbone, artifact)
+        _check_trajectory(trajectory, backbone, source.frames, artifact)
         views = _sample_views(plan, backbone, artifact, source.frames, disparity, trajectory)
     _write(folder, views, shown, source.fps)
     return {"blank_share": round(float(views["target"].blank.mean()), 6)}
@@ -94,12 +94,14 @@ def _sample_views(
     numbers = frame_windows(len(frames), backbone.frames)
     latents = trajectory.latents.split(backbone.frames, dim=2)  # (S + 1, C, F, h, w) a window
     requests = _requests(artifact, frames, numbers)
+    is_generated = "image" in artifact.inputs
     views = {}
     for view, strength in _strengths(values).items():
         parts = []
         for index, (request, window, part) in enumerate(zip(requests, numbers, latents, strict=True), 1):
             log.info("%s view, window %d of %d", view, index, len(numbers))
-            parts.append(sampler.sample(Window(request, frames[window], disparity[window], part), strength))
+            one = Window(request, frames[window], disparity[window], part, is_generated)
+            parts.append(sampler.sample(one, strength))
         joined = (join_windows([getattr(part, name) for part in parts], numbers) for name in ("frames", "blank"))
         views[view] = Target(*joined, torch.cat([part.latents for part in parts], dim=1))
     return views
@@ -145,12 +147,25 @@ def _fit_disparity(disparity: "np.ndarray", frames: "np.ndarray", shown: range) 
     return disparity
 
 
-def _check_trajectory(trajectory: "Trajectory", backbone: "DynamiCrafter", artifact: Artifact) -> None:
-    wanted = artifact.parameters["steps"]
-    if (trajectory.backbone, trajectory.steps) != (backbone.variant.name, wanted):
+def _check_trajectory(
+    trajectory: "Trajectory", backbone: "DynamiCrafter", frames: "np.ndarray", artifact: Artifact
+) -> None:
+    """Make sure that latents are of the model, the schedule and the video.
+
+    Raises:
+        InputError: they are of another.
+    """
+    from stereozero.trajectory import frame_windows
+
+    factor, wanted = backbone.vae_factor, artifact.parameters["steps"]
+    count = len(frame_windows(len(frames), backbone.frames)) * backbone.frames
+    size = (count, frames.shape[1] // factor, frames.shape[2] // factor)
+    found = tuple(trajectory.latents.shape[2:])
+    if (trajectory.backbone, trajectory.steps, found) != (backbone.variant.name, wanted, size):
         raise InputError(
-            f"{artifact.inputs['trajectory']}: is of the model {trajectory.backbone} with {trajectory.steps} steps; "
-            f"{backbone.variant.name} with {wanted} steps is needed: make it again with this configuration"
+            f"{artifact.inputs['trajectory']}: is of the model {trajectory.backbone} with {trajectory.steps} steps and "
+            f"{found} latents (frames, height, width); {backbone.variant.name} with {wanted} steps and {size} latents "
+            "is needed: make it again with this configuration"
         )
 
 

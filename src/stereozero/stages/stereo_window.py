@@ -44,12 +44,15 @@ class Window:
         frames: (F, H, W, 3) uint8 of the source.
         disparity: (F, H, W) float32 in [0, 1].
         trajectory: (S + 1, C, F, h, w).
+        is_generated: True if the generator made it. Its last step leaves x_0 in the dynamic scale of that step, and
+            the source was decoded as it is (reference behaviour); a given video's target must be scaled back.
     """
 
     request: ClipRequest
     frames: np.ndarray
     disparity: np.ndarray
     trajectory: Tensor
+    is_generated: bool = False
 
 
 class Target(NamedTuple):
@@ -90,6 +93,8 @@ class WindowSampler:
         warped = warp_fill(window.frames, disparity, strength, _HOLES, device=str(self._backbone.device))
         sampler = self._sampler(window, warped, strength)
         *_, latents = reporting(sampler.sample(), len(self._schedule) - sampler.plan.restart + 1)
+        if not window.is_generated:
+            latents = latents / float(self._schedule.scale[-1])
         generated = self._backbone.decode_latents(latents[None])[0].cpu()  # (F, 3, H, W)
         return Target(self._finished(generated, warped), warped.blank, latents.cpu().contiguous())
 
