@@ -20,9 +20,9 @@ for model, parts in TRAININGS.items():
                 touch(f"build/{model}/{part}.done"),
             log:
                 f"build/{model}/{part}.log",
-            threads: 1
             conda:
                 ENVIRONMENT
+            threads: 1
             params:
                 part=part,
             message:
