@@ -33,7 +33,8 @@ def test_levels_share_an_estimation_and_another_level_estimates_nothing_anew(run
     assert "Nothing to be done" in run(small, "depth").text
     small["depths"]["t10"] |= {"dissolve": 20}
     again = run(small, "depth").jobs
-    assert {name for name in again if name != "depth"} == {"derive_t10_1of1"}
+    # The picture of all levels shows the changed one.
+    assert {name for name in again if name != "depth"} == {"derive_t10_1of1", "depth-pictures_1of1"}
 
 
 def test_a_missing_model_starts_nothing(run, small, tmp_path):

@@ -77,6 +77,19 @@ def test_pictures_and_card_are_written(tmp_path, pool, videos):
     (tmp_path / "losses.csv").write_text("step,seconds,loss\n20,1.0,0.5\n40,2.0,0.4\n")
     draw_losses(tmp_path / "losses.png", {"vae": tmp_path, "unet": tmp_path / "missing"})
     training = {"parameters": 1234, "steps": 5, "minutes": 1.0, "settings": {"batch": 4}}
-    write_card(tmp_path / "README.md", {"first_frame": 30.1}, {"vae": training})
+    reached = {
+        "vae_limit": 36.0,
+        "first_frame": 34.5,
+        "direction_right": 3,
+        "direction_counted": 4,
+        "colour_kept": 0.9,
+        "flicker": 1.2,
+        "flicker_truth": 0.5,
+    }
+    figures = {"vae_psnr": {"simple": 36.3, "complex": 31.1}, "generator": {"simple": reached, "complex": reached}}
+    write_card(tmp_path / "README.md", figures, {"vae": training})
     assert (tmp_path / "samples.png").stat().st_size > 1000 < (tmp_path / "losses.png").stat().st_size
-    assert "| vae | 1,234 | 5 | 1 |" in (tmp_path / "README.md").read_text()
+    card = (tmp_path / "README.md").read_text()
+    assert "| vae | 1,234 | 5 | 1 |" in card
+    assert "| first frame at most 2 dB below the VAE's | 1.5 dB | 1.5 dB |" in card
+    assert "| 3 of 4 | 3 of 4 |" in card
