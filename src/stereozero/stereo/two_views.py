@@ -1,7 +1,8 @@
 """Evaluating the network on the target view, with the source's queries, and on the source no more often than needed."""
 
-import os
+import logging
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -10,6 +11,8 @@ from stereozero.diffusion.guidance import guided_prediction
 from stereozero.diffusion.schedule import DdimSchedule
 from stereozero.stereo.cross_view import AttentionWindow, CrossViewAttention, Queries
 from stereozero.stereo.settings import SamplerSettings
+
+log = logging.getLogger(__name__)
 
 _SHARE = 1 / 3  # of the free memory that queries may take
 
@@ -82,7 +85,8 @@ class TwoViewDenoiser:
             return
         _, queries = self._record(source, step)
         if queries.overflowed:
-            self._memory = 0  # evaluated together from now on
+            log.info("the source's queries do not fit into memory: both views are evaluated together, each time")
+            self._memory = 0
         else:
             self._queries = queries
             if keep:
@@ -125,4 +129,4 @@ def free_memory(device: torch.device) -> int:
     """Return a device's free memory in bytes."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return psutil.virtual_memory().available

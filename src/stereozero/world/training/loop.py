@@ -126,8 +126,11 @@ class Training:
         losses = self.task.losses(self.step)
         losses["loss"].backward()
         norm = nn.utils.clip_grad_norm_(self.trained, self.how.clip)
+        is_usable = bool(torch.isfinite(norm))
+        if not is_usable:
+            log.warning("step %d is left out: its gradient is not finite (an overflow in bfloat16)", self.step)
         for optimiser in self.optimisers:
-            if torch.isfinite(norm):  # a step with an overflow in bfloat16 is left out
+            if is_usable:
                 optimiser.step()
             optimiser.zero_grad()
         self._average(self.how.average_at(self.step))
