@@ -29,8 +29,8 @@ from stereozero.stages.derive import DERIVE
 from stereozero.stages.estimate import ESTIMATE
 from stereozero.stages.generate import GENERATE
 from stereozero.stages.inputs import INPUTS
+from stereozero.stages.model import as_tensor
 from stereozero.stages.stereo import STEREO
-from stereozero.stages.trajectory import as_tensor
 from stereozero.stages.world import WORLD
 from stereozero.video import read_video, write_lossless
 

@@ -69,7 +69,7 @@ def sample(
         )  # (B, C, F, h, w)
         noise = batched_noise(latents.shape[1:], seeds, "step", step, device=latents.device)  # (B, C, F, h, w)
         latents = ddim_step(prediction, latents, coefficients, noise, schedule.prediction).previous  # (B, C, F, h, w)
-        _check_finite(latents, step, len(schedule))
+        check_finite(latents, step, len(schedule))
         yield latents
 
 
@@ -85,10 +85,20 @@ def reporting(steps: Iterator[Tensor], count: int) -> Iterator[Tensor]:
         yield latents
 
 
-def _check_finite(latents: Tensor, step: int, steps: int) -> None:
+def check_finite(latents: Tensor, step: int, steps: int, name: str = "the latents") -> None:
+    """Make sure that latents are numbers after a step.
+
+    Args:
+        latents: any shape.
+        step, steps: the step that was taken, from 0, and how many there are.
+        name: what to call them in the message.
+
+    Raises:
+        StageError: a value is NaN or infinite; the message names the step.
+    """
     if not latents.isfinite().all():
         raise StageError(
-            f"the latents are not finite numbers any more after step {step + 1} of {steps}; "
+            f"{name} are not finite numbers any more after step {step + 1} of {steps}; "
             "fp16 may overflow, use dtype bf16 or fp32; in fp32 the model's weights are damaged"
         )
 

@@ -11,7 +11,7 @@ from stereozero.device import resolve_device
 from stereozero.manifest import Clip
 from stereozero.plan import Plan
 from stereozero.stages.depth import shown_disparity
-from stereozero.stages.model import configured_backbone
+from stereozero.stages.model import as_tensor, configured_backbone
 from stereozero.stages.stage import Stage
 
 
@@ -49,12 +49,10 @@ def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path
 
 
 def _encode_and_decode(plan: Plan, artifact: Artifact, folder: Path) -> None:
-    import torch
-
     from stereozero.video import read_video, to_uint8, write_lossless
 
     truth = read_video(artifact.inputs["truth"])
-    frames = torch.from_numpy(truth.frames).permute(0, 3, 1, 2).float() / 255  # (F, 3, H, W)
+    frames = as_tensor(truth.frames)  # (F, 3, H, W)
     with configured_backbone(plan) as backbone:
         latents = backbone.encode_video(frames[None], [artifact.parameters["seed"]])  # (1, C, F, h, w)
         decoded = backbone.decode_latents(latents)[0].cpu()  # (F, 3, H, W)

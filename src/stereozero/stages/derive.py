@@ -15,8 +15,8 @@ from stereozero.plan import Plan
 from stereozero.stages.depth import DISPARITY, PREVIEW, write_disparity
 from stereozero.stages.depth_model import depthcrafter, flow_estimator, network_inputs, network_settings
 from stereozero.stages.estimate import LATENTS, RAW
+from stereozero.stages.model import as_tensor
 from stereozero.stages.stage import Stage
-from stereozero.stages.trajectory import as_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor

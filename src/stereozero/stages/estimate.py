@@ -13,8 +13,8 @@ from stereozero.depth.settings import DepthCrafterDepth, EstimatedDepth
 from stereozero.manifest import Clip
 from stereozero.plan import Plan
 from stereozero.stages.depth_model import depth_estimator, depthcrafter, network_inputs, network_settings
+from stereozero.stages.model import as_tensor
 from stereozero.stages.stage import Stage
-from stereozero.stages.trajectory import as_tensor
 
 RAW, LATENTS = "raw.safetensors", "latents.safetensors"
 

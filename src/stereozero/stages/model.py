@@ -12,6 +12,7 @@ from stereozero.plan import Plan
 from stereozero.weights import REGISTRY, generator_model, locate, needed_models
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from stereozero.backbones.dynamicrafter import DynamiCrafter
@@ -50,10 +51,15 @@ def _load(generator: AnyGenerator, device: str, checkpoint: Path | None) -> "Dyn
     return load_backbone(generator, device, checkpoint)
 
 
-def read_picture(path: Path) -> "Tensor":
-    """Read an 8-bit picture as float32 (3, H, W) in [0, 1]."""
+def as_tensor(frames: "np.ndarray") -> "Tensor":
+    """Turn uint8 (F, H, W, 3) into float32 (F, 3, H, W) in [0, 1]."""
     import torch
 
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+
+
+def read_picture(path: Path) -> "Tensor":
+    """Read an 8-bit picture as float32 (3, H, W) in [0, 1]."""
     from stereozero.images import load_image
 
-    return torch.from_numpy(load_image(path)).permute(2, 0, 1).float() / 255
+    return as_tensor(load_image(path)[None])[0]

@@ -16,7 +16,7 @@ from stereozero.baselines.warp_fill import Filled, warp_fill
 from stereozero.diffusion.backbone import ClipRequest
 from stereozero.diffusion.sampling import reporting
 from stereozero.diffusion.schedule import DdimSchedule, ddim_schedule
-from stereozero.stages.trajectory import as_tensor
+from stereozero.stages.model import as_tensor
 from stereozero.stereo.composite import composite
 from stereozero.stereo.latent_warp import (
     LatentWarp,

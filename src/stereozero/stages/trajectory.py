@@ -13,7 +13,7 @@ from stereozero.errors import InputError
 from stereozero.generator import sampling_settings, size_factor
 from stereozero.manifest import Clip, ClipKind
 from stereozero.plan import Plan
-from stereozero.stages.model import configured_backbone
+from stereozero.stages.model import as_tensor, configured_backbone
 from stereozero.stages.stage import Stage
 
 if TYPE_CHECKING:
@@ -59,13 +59,6 @@ def window_requests(artifact: Artifact, frames: "np.ndarray", windows: Sequence[
         prompt = artifact.inputs["caption"].read_text(encoding="utf-8").strip()
     images = as_tensor(frames[[window[0] for window in windows]])  # (W, 3, H, W)
     return [ClipRequest(prompt, settings["seed"], image, fs=settings.get("frame_stride")) for image in images]
-
-
-def as_tensor(frames: "np.ndarray") -> "Tensor":
-    """Turn uint8 (F, H, W, 3) into float32 (F, 3, H, W) in [0, 1]."""
-    import torch
-
-    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
 
 
 def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path) -> Mapping[str, Any]:

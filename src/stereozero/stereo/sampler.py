@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from stereozero.diffusion.sampling import check_finite
 from stereozero.diffusion.schedule import DdimSchedule, DdimStep, ddim_step
-from stereozero.errors import StageError
 from stereozero.stereo.border import border_columns, clean_border
 from stereozero.stereo.latent_warp import LatentWarp
 from stereozero.stereo.noise import StereoNoise
@@ -191,11 +191,7 @@ class StereoSampler:
 
     def _evaluate(self, target: Tensor, step: int, noise: Tensor) -> DdimStep:
         result = self._step(self._denoiser.predict(target, step), target, step, noise)
-        if not result.previous.isfinite().all():
-            raise StageError(
-                f"the target's latents are not finite numbers any more after step {step + 1} of {len(self._schedule)}; "
-                "fp16 may overflow, use dtype bf16 or fp32; in fp32 the model's weights are damaged"
-            )
+        check_finite(result.previous, step, len(self._schedule), "the target's latents")
         return result
 
     def _step(self, prediction: Tensor, latents: Tensor, step: int, noise: Tensor) -> DdimStep:
