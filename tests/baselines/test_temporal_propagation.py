@@ -67,13 +67,19 @@ def test_nearer_things_in_other_frames_do_not_leak_into_the_background():
     columns = torch.arange(32).expand(2, 32, 32).clone()
     columns[blank] = 14
     disparity[1] = 0.5
-    assert torch.equal(propagate(guess, blank, disparity, columns), guess)
+    nearer = propagate(guess, blank, disparity, columns)
+    assert torch.equal(nearer.frames, guess)
+    assert torch.equal(nearer.unseen, blank)
     disparity[1] = 0.0
-    assert (propagate(guess, blank, disparity, columns)[0, :, :, 10:14] == 1).all()
+    found = propagate(guess, blank, disparity, columns)
+    assert (found.frames[0, :, :, 10:14] == 1).all()
+    assert not found.unseen.any()
 
 
 @pytest.mark.parametrize("shape", [(1, 48, 96), (3, 16, 96)])
 def test_single_frames_and_tiny_ones_keep_the_spatial_fill(shape):
     guess = torch.rand(shape[0], 3, *shape[1:])
     blank = torch.ones(shape, dtype=torch.bool)
-    assert propagate(guess, blank, torch.zeros(shape), torch.zeros(shape, dtype=torch.int64)) is guess
+    alone = propagate(guess, blank, torch.zeros(shape), torch.zeros(shape, dtype=torch.int64))
+    assert alone.frames is guess
+    assert alone.unseen is blank

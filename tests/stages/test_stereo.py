@@ -81,19 +81,20 @@ def noisy(frames: int) -> np.ndarray:
     return np.random.default_rng(5).integers(0, 256, (frames, *SIZE, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("strength", [10, -10])
-def test_a_world_clip_becomes_the_warped_source_with_generated_holes(stereo_config, strength):
-    plan = sampled(with_method({**stereo_config, "strength": strength}, seam=0), "w1")
+@pytest.mark.parametrize(("strength", "fill"), [(10, "edge-stretch"), (-10, "edge-stretch"), (10, "temporal")])
+def test_a_world_clip_becomes_the_warped_source_with_generated_holes(stereo_config, strength, fill):
+    plan = sampled(with_method({**stereo_config, "strength": strength}, seam=0, hole_fill=fill), "w1")
     folder, clip = plan.paths.target("ours", "w1"), plan.clip("w1")
     source = read_video(plan.paths.source_video(clip))
     blank = read_mask(folder / "blank.mkv")
     view = read_video(folder / "target.mkv")
     assert (view.fps, view.frames.shape) == (source.fps, source.frames.shape) == (8, (4, *SIZE, 3))
-    expected = warp_fill(source.frames, load_disparity(plan.paths.disparity("world", "w1")), strength, "edge-stretch")
+    expected = warp_fill(source.frames, load_disparity(plan.paths.disparity("world", "w1")), strength, fill)
     assert np.array_equal(blank, expected.blank)
     assert 0 < blank.mean() < 0.2
-    assert np.array_equal(view.frames[~blank], expected.target[~blank])
-    assert not np.array_equal(view.frames[blank], expected.target[blank])
+    assert expected.unseen.any() == (fill == "edge-stretch")  # what this clip hides it shows in another frame
+    assert np.array_equal(view.frames[~expected.unseen], expected.target[~expected.unseen])
+    assert fill == "temporal" or (view.frames != expected.target).any(-1)[expected.unseen].mean() > 0.9
     assert load_file(folder / "latents.safetensors")["latents"].shape == (4, 4, 8, 12)
     assert read_record(folder)["notes"]["blank_share"] == pytest.approx(blank.mean(), abs=1e-6)
 
@@ -204,7 +205,7 @@ def test_the_target_is_conditioned_on_its_own_warped_pictures(image_plan, monkey
     for clip_id in ("between", "round"):
         clip = image_plan.clip(clip_id)
         frames = read_video(image_plan.paths.all_frames(clip)).frames
-        warped = warp_fill(frames, slope(4), 10, "edge-stretch").target
+        warped = warp_fill(frames, slope(4), 10, "temporal").target
         requests.clear()
         run(image_plan, STEREO, clips=[clip])
         of_source, of_target = requests

@@ -5,6 +5,8 @@ import torch
 from sampler_goldens import CASES, read_case
 
 from stereozero.errors import StageError
+from stereozero.stereo.latent_warp import PixelWarp
+from stereozero.stereo.noise import SeededNoise
 
 RESTART, FINAL = 1e-4, 1e-3  # absolute; the released code's own latents have a standard deviation of 3
 
@@ -87,6 +89,27 @@ def test_without_cross_view_attention_the_source_is_not_evaluated(short_case):
     settings = {"cross_view": "off", "restart_source": "trajectory", "refinement": "off", "restart_iterations": 1}
     list(case.sampler(trajectory, **settings).sample())
     assert case.backbone.samples == 2 * 50
+
+
+def test_a_fresh_start_leaves_out_what_is_replaced_later(short_case):
+    case, trajectory = short_case
+    changes = {"restart_source": "trajectory", "restart_iterations": 1, "refinement": "off", "cross_view": "off"}
+    settings = case.settings.model_copy(update={**changes, "warp": "pixel", "hole_prior": 40, "last_warp_step": 45})
+    shape = trajectory.shape[1:]
+    blank = torch.zeros(shape[1:], dtype=torch.bool)
+    blank[..., 5:7] = True
+    results, counts = [], []
+    for hole_prior in (40, 0):  # the settings' steps, or all of them, with the same warp
+        sampler = case.sampler(trajectory, **{**dict(settings), "hole_prior": hole_prior})
+        disparity = torch.rand(shape[1:], generator=torch.Generator().manual_seed(1))
+        sampler._warp = PixelWarp(trajectory[-1].flip(-1), blank, disparity, 10.0, trajectory[-1], case.schedule, 40)
+        sampler._noise = SeededNoise(shape, 3, settings, "cpu")
+        case.backbone.samples = 0
+        results.append(list(sampler.sample()))
+        counts.append(case.backbone.samples)
+        assert len(results[-1]) == len(sampler)
+    assert torch.equal(results[0][-1], results[1][-1])
+    assert counts == [2 * (50 - 39), 2 * 50]
 
 
 def test_latents_that_are_no_numbers_stop_the_sampling(short_case):

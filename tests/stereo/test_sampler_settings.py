@@ -48,6 +48,17 @@ def test_steps_scale_with_the_schedule(steps):
     assert scaled_step(49, steps) == steps - 1
 
 
+@pytest.mark.parametrize(("steps", "start"), [(50, 47), (25, 23)])
+def test_sampling_starts_where_the_prior_of_holes_last_replaces_everything(steps, start):
+    assert plan_steps(preset("best"), steps).fresh_start == start
+
+
+@pytest.mark.parametrize("changes", [{"hole_prior": 0}, {"warp": "subcell"}, {"refinement_schedule": ((47, 2),)}])
+def test_sampling_starts_at_the_beginning_where_earlier_steps_leave_a_trace(changes):
+    changes = {"refinement": "clean", "last_warp_step": 49, **changes}
+    assert plan_steps(preset("best", **changes), 50).fresh_start == 0
+
+
 def test_too_few_steps_are_refused():
     with pytest.raises(InputError, match="1 sampling steps are too few"):
         plan_steps(preset("paper"), 1)

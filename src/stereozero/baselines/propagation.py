@@ -6,6 +6,8 @@ into it. From every hole pixel the flow is followed, frame by frame in both dire
 really seen and is no nearer than the background.
 """
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 import torch
@@ -17,7 +19,19 @@ SAME_SURFACE = 0.05
 _SMALLEST_SIDE = 24  # pixels; DIS matches patches of 8 and fails on less
 
 
-def propagate(guess: Tensor, blank: Tensor, disparity: Tensor, columns: Tensor) -> Tensor:
+class Propagated(NamedTuple):
+    """A clip whose holes were filled from other frames.
+
+    Attributes:
+        frames: (F, 3, H, W) float32 in [0, 1].
+        unseen: (F, H, W) bool, the part of the holes that no other frame shows.
+    """
+
+    frames: Tensor
+    unseen: Tensor
+
+
+def propagate(guess: Tensor, blank: Tensor, disparity: Tensor, columns: Tensor) -> Propagated:
     """Replace a spatial fill by content of other frames wherever there is any.
 
     Args:
@@ -27,13 +41,15 @@ def propagate(guess: Tensor, blank: Tensor, disparity: Tensor, columns: Tensor) 
         columns: (F, H, W) int64, the column in the same row whose surface a pixel continues; itself outside holes.
 
     Returns:
-        (F, 3, H, W): ``guess`` where not blank, or where no other frame shows anything.
+        ``guess`` where not blank, or where no other frame shows anything; the latter is "unseen".
     """
     if len(guess) < 2 or min(guess.shape[-2:]) < _SMALLEST_SIDE:
-        return guess
+        return Propagated(guess, blank)
     grey = _to_grey(guess)  # (F, H, W) uint8
     found = [_follow(guess, blank, disparity, _flow(grey, columns, step), step) for step in (1, -1)]
-    return _nearest_in_time(guess, *found)
+    nothing = torch.stack([distance.isinf() for _, distance in found]).all(0)  # (F, H, W)
+    frames = torch.where(nothing.unsqueeze(1), guess, _nearest_in_time(*found))  # (F, 3, H, W)
+    return Propagated(frames, blank & nothing)
 
 
 def _follow(guess: Tensor, blank: Tensor, disparity: Tensor, flow: Tensor, direction: int) -> tuple[Tensor, Tensor]:
@@ -64,13 +80,11 @@ def _follow(guess: Tensor, blank: Tensor, disparity: Tensor, flow: Tensor, direc
     return content, distance
 
 
-def _nearest_in_time(guess: Tensor, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
-    """Take what was found fewer frames away, the mean of both at equal distance, the guess where nothing was."""
+def _nearest_in_time(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
+    """Return what was found fewer frames away, the mean of both at equal distance: (F, 3, H, W)."""
     (ahead, far_ahead), (behind, far_behind) = first, second
     share = torch.where(far_ahead < far_behind, 1.0, torch.where(far_ahead == far_behind, 0.5, 0.0)).unsqueeze(1)
-    mixed = torch.lerp(behind, ahead, share)  # (F, 3, H, W)
-    nothing = torch.isinf(far_ahead) & torch.isinf(far_behind)  # (F, H, W)
-    return torch.where(nothing.unsqueeze(1), guess, mixed)
+    return torch.lerp(behind, ahead, share)
 
 
 def _flow(grey: np.ndarray, columns: Tensor, direction: int) -> Tensor:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stereozero.baselines.propagation import propagate
+from stereozero.baselines.propagation import Propagated, propagate
 from stereozero.errors import InputError
 from stereozero.stereo.warp import WarpMode, check_disparity, forward_warp
 
@@ -61,11 +61,14 @@ class Filled(NamedTuple):
 
     Attributes:
         target: (F, H, W, 3) uint8, RGB.
-        blank: (F, H, W) bool, True where no source sample landed, that is, where content was invented.
+        blank: (F, H, W) bool, True where no source sample landed.
+        unseen: (F, H, W) bool, the part of ``blank`` whose content was invented; with the temporal fill the other
+            part is content that the source shows in another frame, with any other fill there is none.
     """
 
     target: np.ndarray
     blank: np.ndarray
+    unseen: np.ndarray
 
 
 def warp_fill(
@@ -92,7 +95,7 @@ def warp_fill(
         device: torch device of the warp and of the fills that are not OpenCV's.
 
     Returns:
-        The target view, rounded to 8 bits once, to the nearest; and the blank mask, without the halo.
+        The target view, rounded to 8 bits once, to the nearest; and the masks, without the halo.
 
     Raises:
         InputError: for unsuitable shapes, dtypes or values, or an unknown fill or mode.
@@ -102,8 +105,10 @@ def warp_fill(
     if halo < 0:
         raise InputError(f"halo is {halo}; it must be 0 or more")
     holed = warp_clip(frames, disparity, strength, mode=mode, device=device)
-    filled = FILLS[fill](replace(holed, blank=_with_halo(holed.blank, halo, strength)))  # (F, 3, H, W)
-    return Filled(_to_8_bit(filled), holed.blank.cpu().numpy())
+    clip = replace(holed, blank=_with_halo(holed.blank, halo, strength))
+    frames, unseen = _temporal(clip) if fill == "temporal" else (FILLS[fill](clip), clip.blank)
+    masks = (mask.cpu().numpy() for mask in (holed.blank, holed.blank & unseen))
+    return Filled(_to_8_bit(frames), *masks)
 
 
 def warp_clip(
@@ -163,6 +168,10 @@ _SAME_SURFACE = 0.05
 
 def temporal(clip: WarpedClip) -> Tensor:
     """Take the background that other frames show there, by optical flow; for the rest do as :func:`edge_stretch`."""
+    return _temporal(clip).frames
+
+
+def _temporal(clip: WarpedClip) -> Propagated:
     columns = _background_columns(clip)  # (F, H, W)
     disparity = clip.disparity.gather(-1, columns)  # (F, H, W)
     return propagate(edge_stretch(clip), clip.blank, disparity, columns)

@@ -32,8 +32,6 @@ from stereozero.stereo.settings import SamplerSettings, scaled_step
 from stereozero.stereo.two_views import TwoViewDenoiser
 from stereozero.video import to_uint8
 
-_HOLES = "edge-stretch"  # what fills the warped source's holes where it is encoded or shines through a seam
-
 
 @dataclass(frozen=True, eq=False)
 class Window:
@@ -90,9 +88,10 @@ class WindowSampler:
     def sample(self, window: Window, strength: float) -> Target:
         """Sample one window; ``strength`` in percent of width, > 0 for a right target."""
         disparity = window.disparity**self._settings.disparity_power  # (F, H, W)
-        warped = warp_fill(window.frames, disparity, strength, _HOLES, device=str(self._backbone.device))
+        fill, device = self._settings.hole_fill, str(self._backbone.device)
+        warped = warp_fill(window.frames, disparity, strength, fill, device=device)
         sampler = self._sampler(window, warped, strength)
-        *_, latents = reporting(sampler.sample(), len(self._schedule) - sampler.plan.restart + 1)
+        *_, latents = reporting(sampler.sample(), len(sampler))
         if not window.is_generated:
             latents = latents / float(self._schedule.scale[-1])
         generated = self._backbone.decode_latents(latents[None])[0].cpu()  # (F, 3, H, W)
@@ -126,15 +125,15 @@ class WindowSampler:
         if settings.warp == "subcell":
             return SubcellWarp(cells, strength, clean, schedule)
         target = self._backbone.encode_video(as_tensor(warped.target)[None], [self._values["seed"]])[0]  # (C, F, h, w)
-        blank = blank_cells(torch.from_numpy(warped.blank).to(clean.device), self._backbone.vae_factor)  # (F, h, w)
+        blank = blank_cells(torch.from_numpy(warped.unseen).to(clean.device), self._backbone.vae_factor)  # (F, h, w)
         prior = scaled_step(settings.hole_prior, len(schedule))
         return PixelWarp(target, blank, cells, strength, clean, schedule, prior)
 
     def _finished(self, generated: Tensor, warped: Filled) -> np.ndarray:
         # (F, 3, H, W) -> (F, H, W, 3) uint8
         if self._settings.composite:
-            blank = torch.from_numpy(warped.blank)  # (F, H, W)
-            generated = composite(generated, as_tensor(warped.target), blank, self._settings.seam)
+            unseen = torch.from_numpy(warped.unseen)  # (F, H, W)
+            generated = composite(generated, as_tensor(warped.target), unseen, self._settings.seam)
         return to_uint8(generated.permute(0, 2, 3, 1).numpy())
 
 

@@ -101,8 +101,7 @@ class PixelWarp:
         image = signal_at(self._target, self._schedule, step) + warped_noise  # (C, F, h, w)
         if step < self._prior:
             return Warped(image, torch.zeros_like(self._blank))
-        blank = self._blank | uncovered  # (F, h, w)
-        return Warped(torch.where(blank, 0, image), blank)
+        return Warped(torch.where(self._blank, 0, image), self._blank)
 
 
 def latent_disparity(disparity: Tensor, height: int, width: int, power: float = 1.0) -> Tensor:

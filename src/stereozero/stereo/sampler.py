@@ -69,12 +69,20 @@ class StereoSampler:
         self.plan = plan_steps(settings, len(schedule))
 
     def sample(self) -> Iterator[Tensor]:
-        """Yield the target's latents (C, F, h, w) after the restart and after every later step."""
+        """Yield the target's latents (C, F, h, w) after the restart and every later step; or from a fresh start on."""
+        if self.plan.fresh_start:
+            yield from self._steps_from(self.plan.fresh_start, self._trajectory[self.plan.fresh_start])
+            return
         sources = self._restart_sources()
         *_, restarted = self.restart_passes(sources)
         self._denoiser.forget()
         yield restarted.last.previous
         yield from self.remaining_steps(restarted, sources[-1])
+
+    def __len__(self) -> int:
+        """Return how many latents :meth:`sample` yields."""
+        first = self.plan.fresh_start or self.plan.restart - 1
+        return len(self._schedule) - first
 
     def restart_passes(self, sources: list[Tensor]) -> Iterator[RestartPass]:
         """Yield the passes of the noisy restart.
@@ -95,8 +103,14 @@ class StereoSampler:
             restarted: the last pass of the restart.
             source: the source's latents (C, F, h, w) before the first of these steps; later ones are the trajectory's.
         """
-        target, blank, before = restarted.last.previous, restarted.blank, restarted.last
-        for step in range(self.plan.restart, len(self._schedule)):
+        yield from self._steps_from(self.plan.restart, source, restarted)
+
+    def _steps_from(self, first: int, source: Tensor, restarted: RestartPass | None = None) -> Iterator[Tensor]:
+        """Yield the target's latents after every step from ``first`` on; without a restart it is a fresh start."""
+        target, blank, before = source, None, None
+        if restarted is not None:
+            target, blank, before = restarted.last.previous, restarted.blank, restarted.last
+        for step in range(first, len(self._schedule)):
             if step in self.plan.warps:
                 warped = self._warp(source, step)
                 blank = warped.blank  # (F, h, w)
@@ -153,10 +167,12 @@ class StereoSampler:
             for step, one in enumerate(outputs)
         ]
 
-    def _refined_step(self, target: Tensor, blank: Tensor, source: Tensor, before: DdimStep, step: int) -> DdimStep:
+    def _refined_step(
+        self, target: Tensor, blank: Tensor, source: Tensor, before: DdimStep | None, step: int
+    ) -> DdimStep:
         count = self.plan.evaluations.get(step, 1)
         self._denoiser.face(source, step, count)
-        start, clean = target, before.clean
+        start, clean = target, before.clean if before else None
         for evaluation in range(count):
             is_last = evaluation == count - 1
             result = self._evaluate(target, step, self._noise.step(step, evaluation, is_last))

@@ -34,6 +34,11 @@ class SamplerSettings(BaseModel):
     hole_prior: Step = Field(
         0, description="with warp 'pixel': before this step, of 50, holes hold a classical fill; 0 leaves them blank"
     )
+    hole_fill: Literal["edge-stretch", "temporal"] = Field(
+        "edge-stretch",
+        description="that fill, which also shows through seams and in a warped condition; with 'temporal', what "
+        "another frame of the source shows counts as seen and is not generated",
+    )
     last_warp_step: int = Field(34, ge=0, lt=BASE_STEPS, description="M: no warp and no refinement after it, of 50")
     restart_iterations: int = Field(7, ge=1, le=100, description="L: passes over the first steps")
     restart_steps: int = Field(5, ge=1, lt=BASE_STEPS, description="K: how many first steps are passed over, of 50")
@@ -107,21 +112,24 @@ REFERENCE: dict[str, Any] = {
 BEST: dict[str, Any] = {
     "warp": "pixel",
     "condition": "warped",
-    "hole_prior": 45,
+    "hole_prior": 48,
+    "hole_fill": "temporal",
     "last_warp_step": 49,
     "restart_iterations": 1,
     "refinement": "off",
     "refinement_schedule": tuple((step, 1) for step in range(5, 50)),
     "cross_view": "off",
     "composite": True,
+    "seam": 1,
 }
 
 PRESETS: dict[str, dict[str, Any]] = {"best": BEST, "paper": {}, "reference": REFERENCE}
 """What each preset sets; the rest is at its default.
 
-``best`` is what measured best on the synthetic world with the embedded generator, which is a weak one: the warped
-source is put in at every step, holes begin as a classical fill, and cross-view attention, restart and refinement are
-off, because each made the filled regions worse there. With the official models expect another answer.
+``best`` is what measured best on the synthetic world with the embedded generator, which is a weak one: what any frame of
+the source shows is taken from there, the rest begins as a classical fill that the last steps only retouch, and cross-view
+attention, restart and refinement are off, because each made the filled regions worse there. With the official models
+expect another answer.
 """
 
 
@@ -148,11 +156,14 @@ class StepPlan(NamedTuple):
         restart: number of steps that the restart passes over.
         warps: steps after the restart at which the source is warped.
         evaluations: number of evaluations of steps that have several.
+        fresh_start: the last step at which the warped source and the prior of its holes replace the whole target;
+            nothing before it leaves a trace, so sampling begins there. 0: none does.
     """
 
     restart: int
     warps: frozenset[int]
     evaluations: dict[int, int]
+    fresh_start: int
 
 
 def plan_steps(settings: SamplerSettings, steps: int) -> StepPlan:
@@ -177,4 +188,13 @@ def plan_steps(settings: SamplerSettings, steps: int) -> StepPlan:
     evaluations: dict[int, int] = {}
     for step, count in entries:  # the first entry of a step counts
         evaluations.setdefault(max(restart, scaled_step(step, steps)), 1 if settings.refinement == "off" else count)
-    return StepPlan(restart, frozenset(max(restart, scaled_step(step, steps)) for step in warps), evaluations)
+    scaled = frozenset(max(restart, scaled_step(step, steps)) for step in warps)
+    return StepPlan(restart, scaled, evaluations, _fresh_start(settings, steps, restart, scaled, evaluations))
+
+
+def _fresh_start(
+    settings: SamplerSettings, steps: int, restart: int, warps: frozenset[int], evaluations: dict[int, int]
+) -> int:
+    # A step's further evaluations look back to the step before it.
+    prior = scaled_step(settings.hole_prior, steps) if settings.warp == "pixel" else 0
+    return max((step for step in warps if restart < step < prior and evaluations.get(step, 1) == 1), default=0)
