@@ -21,7 +21,13 @@ def as_in_a_new_process():
 @pytest.fixture
 def quick_method() -> dict:
     """Return settings of the sampler that take few evaluations."""
-    return {"kind": "ours", "depth": "world", "restart_iterations": 2, "refinement_schedule": [[34, 2]]}
+    return {
+        "kind": "ours",
+        "depth": "world",
+        "trajectory": "noised",
+        "restart_iterations": 2,
+        "refinement_schedule": [[34, 2]],
+    }
 
 
 @pytest.fixture

@@ -119,6 +119,18 @@ def test_without_compositing_every_pixel_is_generated(stereo_config, changes):
     assert np.abs(view.astype(int) - expected).max() <= 1
 
 
+def test_a_prior_to_the_end_is_the_fill_through_the_vae(stereo_config):
+    plan = sampled(with_method(stereo_config, hole_prior=50, composite=False), "w1")
+    source = read_video(plan.paths.source_video(plan.clip("w1"))).frames
+    filled = warp_fill(source, load_disparity(plan.paths.disparity("world", "w1")), 10, "temporal").target
+    backbone = DynamiCrafter.from_pretrained(stereo_config["generator"]["folder"])
+    latents = backbone.encode_video(
+        torch.from_numpy(filled).permute(0, 3, 1, 2)[None] / 255, [plan.seed(plan.clip("w1"))]
+    )
+    stored = load_file(plan.paths.target("ours", "w1") / "latents.safetensors")["latents"]
+    torch.testing.assert_close(stored, latents[0])
+
+
 def test_both_views_are_those_of_half_the_strength_to_either_side(stereo_config):
     method = stereo_config["methods"]["ours"]
     methods = {

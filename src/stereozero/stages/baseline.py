@@ -1,5 +1,6 @@
 """Baseline: target views made without the video model: controls, finished results, and warp-and-fill."""
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from stereozero.plan import Plan
 from stereozero.stages.depth import shown_disparity
 from stereozero.stages.model import as_tensor, configured_backbone
 from stereozero.stages.stage import Stage
+
+log = logging.getLogger(__name__)
 
 
 def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
@@ -31,9 +34,13 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
             inputs = {"truth": plan.paths.truth_video(clip, strength), **plan.model_inputs}
             parameters |= {"seed": plan.seed(clip)}
         case Finished():
-            inputs = {"video": plan.paths.inputs(clip.clip_id) / "target.mkv"}
+            inputs = {"video": plan.finished_video(variant, clip)}
+            if settings.folder is not None:
+                inputs |= {"source": source}
+                parameters |= settings.model_dump(mode="json", exclude={"folder"})
+                parameters |= {"target_side": plan.target_side(clip, variant)}
         case WarpFill():
-            inputs = {"source": source, "disparity": plan.paths.disparity(settings.depth, clip.clip_id)}
+            inputs = {"source": source, "disparity": plan.disparity(settings.depth, clip)}
             files = ("target.mkv", "blank.mkv")
             parameters |= {**settings.model_dump(mode="json", exclude={"depth"}), "strength": strength}
     return [Artifact(clip.clip_id, folder, files, parameters, inputs)]
@@ -44,8 +51,29 @@ def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path
         return _warp_and_fill(clip, artifact, folder, resolve_device(plan.config.device))
     if artifact.parameters["kind"] == "vae-limit":
         return _encode_and_decode(plan, artifact, folder)
+    if "layout" in artifact.parameters:
+        return _take_over(clip, artifact, folder)
     shutil.copyfile(artifact.inputs["video"], folder / "target.mkv")
     return None
+
+
+def _take_over(clip: Clip, artifact: Artifact, folder: Path) -> Mapping[str, Any]:
+    """Keep another's video as the target view of one of the run's clips; doubts about it are logged and recorded."""
+    from stereozero.packed_views import unpack_views, view_doubts
+    from stereozero.video import check_same_frames, read_video, write_lossless
+
+    source, settings = read_video(artifact.inputs["source"]), artifact.parameters
+    path = artifact.inputs["video"]
+    target = read_video(path).frames
+    if settings["layout"] != "target":
+        left, right = unpack_views(path, target, settings["layout"], settings["swap_eyes"])
+        target = left if settings["target_side"] == "left" else right
+    check_same_frames(artifact.inputs["source"], source.frames.shape, path, target.shape)
+    doubts = list(view_doubts(source.frames, target))
+    for doubt in doubts:
+        log.warning("clip '%s', %s: %s", clip.clip_id, path, doubt)
+    write_lossless(folder / "target.mkv", target, source.fps)
+    return {"warnings": doubts}
 
 
 def _encode_and_decode(plan: Plan, artifact: Artifact, folder: Path) -> None:
@@ -66,7 +94,7 @@ def _warp_and_fill(clip: Clip, artifact: Artifact, folder: Path, device: str) ->
     source = read_video(artifact.inputs["source"])
     disparity = shown_disparity(artifact.inputs["disparity"], clip)
     settings = artifact.parameters
-    target, blank = warp_fill(
+    filled = warp_fill(
         source.frames,
         disparity,
         settings["strength"],
@@ -75,9 +103,9 @@ def _warp_and_fill(clip: Clip, artifact: Artifact, folder: Path, device: str) ->
         halo=settings["halo"],
         device=device,
     )
-    write_lossless(folder / "target.mkv", target, source.fps)
-    write_mask(folder / "blank.mkv", blank, source.fps)
-    return {"blank_share": round(float(blank.mean()), 6)}
+    write_lossless(folder / "target.mkv", filled.target, source.fps)
+    write_mask(folder / "blank.mkv", filled.blank, source.fps)
+    return {"blank_share": round(float(filled.blank.mean()), 6)}
 
 
 BASELINE = Stage(

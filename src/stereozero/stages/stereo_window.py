@@ -90,12 +90,19 @@ class WindowSampler:
         disparity = window.disparity**self._settings.disparity_power  # (F, H, W)
         fill, device = self._settings.hole_fill, str(self._backbone.device)
         warped = warp_fill(window.frames, disparity, strength, fill, device=device)
-        sampler = self._sampler(window, warped, strength)
-        *_, latents = reporting(sampler.sample(), len(sampler))
-        if not window.is_generated:
-            latents = latents / float(self._schedule.scale[-1])
+        latents = self._encoded(warped) if self._settings.is_control else self._sampled(window, warped, strength)
         generated = self._backbone.decode_latents(latents[None])[0].cpu()  # (F, 3, H, W)
         return Target(self._finished(generated, warped), warped.blank, latents.cpu().contiguous())
+
+    def _sampled(self, window: Window, warped: Filled, strength: float) -> Tensor:
+        """Return the target's x_0 (C, F, h, w)."""
+        sampler = self._sampler(window, warped, strength)
+        *_, latents = reporting(sampler.sample(), len(sampler))
+        return latents if window.is_generated else latents / float(self._schedule.scale[-1])
+
+    def _encoded(self, warped: Filled) -> Tensor:
+        """Return the latents of the warped and filled source (C, F, h, w)."""
+        return self._backbone.encode_video(as_tensor(warped.target)[None], [self._values["seed"]])[0]
 
     def _sampler(self, window: Window, warped: Filled, strength: float) -> StereoSampler:
         settings, device = self._settings, self._backbone.device
@@ -124,10 +131,9 @@ class WindowSampler:
             return WholeCellWarp(cells, strength)
         if settings.warp == "subcell":
             return SubcellWarp(cells, strength, clean, schedule)
-        target = self._backbone.encode_video(as_tensor(warped.target)[None], [self._values["seed"]])[0]  # (C, F, h, w)
         blank = blank_cells(torch.from_numpy(warped.unseen).to(clean.device), self._backbone.vae_factor)  # (F, h, w)
         prior = scaled_step(settings.hole_prior, len(schedule))
-        return PixelWarp(target, blank, cells, strength, clean, schedule, prior)
+        return PixelWarp(self._encoded(warped), blank, cells, strength, clean, schedule, prior)
 
     def _finished(self, generated: Tensor, warped: Filled) -> np.ndarray:
         # (F, 3, H, W) -> (F, H, W, 3) uint8

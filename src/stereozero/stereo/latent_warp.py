@@ -10,6 +10,7 @@ signal is interpolated; the noise is taken from the nearest cell, so it keeps it
 where a surface is stretched. (Interpolating it and dividing by the root of the above gives the same scores.)
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -102,6 +103,22 @@ class PixelWarp:
         if step < self._prior:
             return Warped(image, torch.zeros_like(self._blank))
         return Warped(torch.where(self._blank, 0, image), self._blank)
+
+
+class ProgressiveWarp:
+    """Warps by one disparity after another: by a coarse one while there is much noise, by finer ones later.
+
+    Args:
+        warps: first sampling step -> the warp that is taken from it on; one must begin at 0.
+    """
+
+    def __init__(self, warps: Mapping[int, LatentWarp]):
+        self._warps = warps
+
+    def __call__(self, source: Tensor, step: int) -> Warped:
+        """See :class:`LatentWarp`."""
+        begun = max(first for first in self._warps if first <= step)
+        return self._warps[begun](source, step)
 
 
 def latent_disparity(disparity: Tensor, height: int, width: int, power: float = 1.0) -> Tensor:

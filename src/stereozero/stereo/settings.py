@@ -31,8 +31,12 @@ class SamplerSettings(BaseModel):
         "source", description="image that the target is conditioned on: the source's, or that one warped and filled"
     )
     disparity_power: float = Field(1.0, gt=0, le=10, description="exponent of the disparity before the warp")
-    hole_prior: Step = Field(
-        0, description="with warp 'pixel': before this step, of 50, holes hold a classical fill; 0 leaves them blank"
+    hole_prior: int = Field(
+        0,
+        ge=0,
+        le=BASE_STEPS,
+        description="with warp 'pixel': before this step, of 50, holes hold a classical fill; 0 leaves them blank, 50 "
+        "is a control in which the network has no say",
     )
     hole_fill: Literal["edge-stretch", "temporal"] = Field(
         "edge-stretch",
@@ -81,6 +85,11 @@ class SamplerSettings(BaseModel):
     composite: bool = Field(False, description="take the pixels that the source shows from its warped frames")
     seam: int = Field(2, ge=0, le=64, description="pixels over which generated content fades out in a composite")
 
+    @property
+    def is_control(self) -> bool:
+        """Whether the target is the classical fill, encoded and decoded."""
+        return self.warp == "pixel" and self.hole_prior == BASE_STEPS
+
     @model_validator(mode="after")
     def _check_last_warp(self) -> "SamplerSettings":
         if self.last_warp_step < self.restart_steps:
@@ -126,10 +135,10 @@ BEST: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {"best": BEST, "paper": {}, "reference": REFERENCE}
 """What each preset sets; the rest is at its default.
 
-``best`` is what measured best on the synthetic world with the embedded generator, which is a weak one: what any frame of
-the source shows is taken from there, the rest begins as a classical fill that the last steps only retouch, and cross-view
-attention, restart and refinement are off, because each made the filled regions worse there. With the official models
-expect another answer.
+``best`` is what measured best on the synthetic world with the embedded generator, which is a weak one: what any frame
+of the source shows is taken from there, the rest begins as a classical fill that the last steps only retouch, and
+cross-view attention, restart and refinement are off, because each made the filled regions worse there. With the
+official models expect another answer.
 """
 
 
