@@ -6,7 +6,7 @@ so flipped bytes inside an otherwise whole file go unseen here. A file's checksu
 
 import pickle
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +55,26 @@ def check_keys(path: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Ten
     Raises:
         InputError: one message with all keys that are missing, unexpected or of another shape.
     """
-    problems = {
-        "missing": [name for name in wanted if name not in found],
-        "unexpected": [name for name in found if name not in wanted],
-        "of another shape": [
+    refuse_mismatch(
+        path,
+        missing=[name for name in wanted if name not in found],
+        unexpected=[name for name in found if name not in wanted],
+        misshapen=[
             f"{name} {list(tensor.shape)} instead of {list(wanted[name].shape)}"
             for name, tensor in found.items()
             if name in wanted and tensor.shape != wanted[name].shape
         ],
-    }
-    lines = [f"  {len(names)} {title}: {_enumerate(names)}" for title, names in problems.items() if names]
+    )
+
+
+def refuse_mismatch(path: Path, missing: Sequence[str], unexpected: Sequence[str], misshapen: Sequence[str]) -> None:
+    """Say all that does not fit, if anything does not.
+
+    Raises:
+        InputError: any of the three has entries.
+    """
+    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
+    lines = [f"  {len(names)} {title}: {_enumerate(names)}" for title, names in kinds.items() if names]
     if lines:
         raise InputError("\n".join([f"{path} does not fit the model:", *lines]))
 
@@ -99,7 +109,6 @@ def _damaged_message(path: Path) -> str:
     return f"{path} ({path.stat().st_size} bytes) is truncated or corrupted. Delete it and download it again"
 
 
-def _enumerate(names: Iterable[str]) -> str:
-    names = list(names)
+def _enumerate(names: Sequence[str]) -> str:
     rest = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + rest

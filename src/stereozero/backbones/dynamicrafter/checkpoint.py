@@ -7,14 +7,13 @@ all: the parameters are the mapped file, whose pages the system may drop and rea
 Pickled files are loaded with ``weights_only=True``: they can't run code.
 """
 
-import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from stereozero.backbones.dynamicrafter.conditioner import ClipConditioner, vit_h_14_config
@@ -22,6 +21,7 @@ from stereozero.backbones.dynamicrafter.official_keys import Target, is_ignored,
 from stereozero.backbones.dynamicrafter.resampler import Resampler
 from stereozero.backbones.dynamicrafter.unet import VideoUNet
 from stereozero.backbones.variants import VARIANTS, Variant
+from stereozero.checkpoint_file import read_checkpoint, refuse_mismatch
 from stereozero.errors import InputError
 
 VAE_CONFIG = {
@@ -36,7 +36,6 @@ VAE_CONFIG = {
     "scaling_factor": 0.18215,
 }
 _DEEPSPEED_PREFIX = "_forward_module."
-_LISTED = 10  # names of each kind in an error message
 _SCALE_TOLERANCE = 0.01  # bfloat16 keeps 0.7 to 0.002
 
 
@@ -96,18 +95,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: see :func:`load_official`.
     """
-    if not path.is_file():
-        raise InputError(f"no checkpoint at {path}")
-    with path.open("rb") as file:
-        head = file.read(9)
-    if head.startswith(b"PK"):
-        return _read_pickled(path)
-    if head[8:9] == b"{":  # safetensors: eight bytes of length, then a JSON object
-        return _read_safetensors(path)
-    raise InputError(
-        f"{path} ({path.stat().st_size} bytes) is neither a PyTorch checkpoint (zip format) nor a safetensors file. "
-        "Was a web page or a Git LFS pointer saved in its place? Download it again"
-    )
+    return _networks_tensors(read_checkpoint(path))
 
 
 def fill(
@@ -158,8 +146,7 @@ def assign_keys(modules: Modules, tensors: Mapping[str, Tensor], path: Path) -> 
         if target in wanted:
             sources[target.component][target.name] = key
     missing = [official_name(Target(part, name)) for part, name in wanted if name not in sources[part]]
-    if missing or unexpected or misshapen:
-        raise InputError(_mismatch_message(path, missing, unexpected, misshapen))
+    refuse_mismatch(path, missing, unexpected, misshapen)
     return sources
 
 
@@ -188,18 +175,7 @@ def _check_variant(tensors: Mapping[str, Tensor], variant: Variant, path: Path) 
         raise InputError(f"{path} is {what}, expected {variant.name} (from {variant.repository} on huggingface.co)")
 
 
-def _read_pickled(path: Path) -> dict[str, Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path} holds Python objects other than tensors, or is corrupted, and is not loaded: such a file can run "
-            "code. Use the official file or its safetensors version"
-        ) from error
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
-        raise InputError(_damaged_message(path)) from error
-    if not isinstance(content, Mapping):
-        raise InputError(f"{path} is no DynamiCrafter checkpoint: it holds a {type(content).__name__}")
+def _networks_tensors(content: Mapping[str, Any]) -> dict[str, Tensor]:
     if "state_dict" in content:
         content = content["state_dict"]
     elif "module" in content:  # as DeepSpeed writes it
@@ -207,34 +183,6 @@ def _read_pickled(path: Path) -> dict[str, Tensor]:
     return {key: value for key, value in content.items() if isinstance(value, Tensor)}
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise InputError(_damaged_message(path)) from error
-
-
-def _damaged_message(path: Path) -> str:
-    size = path.stat().st_size
-    return f"{path} ({size} bytes) is truncated or corrupted. Delete it and download it again"
-
-
 def _fits(shape: torch.Size, wanted: torch.Size) -> bool:
     # The VAE's attention is stored as 1x1 convolutions: [512, 512, 1, 1] for diffusers' [512, 512].
     return shape == wanted or (len(shape) == len(wanted) + 2 and shape == (*wanted, 1, 1))
-
-
-def _mismatch_message(path: Path, missing: list[str], unexpected: list[str], misshapen: list[str]) -> str:
-    lines = [f"{path} does not fit the model:"]
-    for title, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen)):
-        if names:
-            lines.append(f"  {len(names)} {title}: {_enumerate(names)}")
-    return "\n".join(lines)
-
-
-def _enumerate(names: Iterable[str]) -> str:
-    names = list(names)
-    rest = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + rest
