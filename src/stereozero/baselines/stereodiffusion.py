@@ -31,6 +31,7 @@ from torch import Tensor
 from stereozero.baselines.declaration import Conversion, Declaration, Published
 from stereozero.diffusion.schedule import NoiseSchedule
 from stereozero.errors import InputError
+from stereozero.saved_networks import read_network
 from stereozero.stereo.warp import forward_warp
 
 DECLARATION = Declaration(
@@ -444,26 +445,20 @@ def load_image_model(folder: Path, encoders: Path | None, device: str) -> ImageM
     if problem:
         raise InputError(problem)
     schedule = NoiseSchedule.from_diffusers(DDIMScheduler.from_pretrained(folder / "scheduler"))
-    unet = _read(UNet2DConditionModel, folder / "unet", device)
-    vae = _read(AutoencoderKL, (encoders or folder) / "vae", device)
+    unet = read_network(UNet2DConditionModel, folder / "unet").to(device)
+    vae = read_network(AutoencoderKL, (encoders or folder) / "vae").to(device)
     return ImageModel(unet, vae, _text_encoder(folder, encoders, device), schedule)
-
-
-def _read(kind: type, folder: Path, device: str) -> torch.nn.Module:
-    # Without the second flag diffusers asks for accelerate in a warning.
-    network = kind.from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False)
-    return network.requires_grad_(False).eval().to(device)
 
 
 def _text_encoder(folder: Path, encoders: Path | None, device: str) -> Callable[[Sequence[str]], Tensor]:
     if encoders:
         from stereozero.backbones.dynamicrafter import ClipConditioner
 
-        return _read(ClipConditioner, encoders / "conditioner", device).encode_text
+        return read_network(ClipConditioner, encoders / "conditioner").to(device).encode_text
     from transformers import CLIPTextModel, CLIPTokenizer
 
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-    network = CLIPTextModel.from_pretrained(folder / "text_encoder").requires_grad_(False).eval().to(device)
+    network = read_network(CLIPTextModel, folder / "text_encoder").to(device)
 
     def encode(prompts: Sequence[str]) -> Tensor:
         length = tokenizer.model_max_length

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import DepthAnythingForDepthEstimation
 
-from stereozero.depth.estimator import DepthEstimate, DepthKind, check_video, resize_maps
+from stereozero.depth.estimator import DepthEstimate, DepthKind, check_video, log_resizing, resize_maps
 from stereozero.depth.imagenet import standardise
-from stereozero.depth.saved_networks import read_network
+from stereozero.saved_networks import read_network
 
 _SIDE = 518  # px, the models' training size
 
@@ -49,6 +49,7 @@ class DepthAnythingEstimator:
     def estimate(self, video: Tensor) -> DepthEstimate:
         """Estimate relative inverse depth, or depth [m] with a metric variant; see the protocol."""
         check_video(video)
+        log_resizing(video, *network_size(*video.shape[-2:], self.network.config.patch_size), "Depth Anything")
         maps = [self._estimate(frames) for frames in video.split(self.frames_at_once)]
         metric = self.network.config.depth_estimation_type == "metric"
         return DepthEstimate(torch.cat(maps), DepthKind.METRIC if metric else DepthKind.INVERSE)

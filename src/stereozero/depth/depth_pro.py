@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import DepthProForDepthEstimation
 
-from stereozero.depth.estimator import DepthEstimate, DepthKind, check_video, resize_maps
-from stereozero.depth.saved_networks import read_network
+from stereozero.depth.estimator import DepthEstimate, DepthKind, check_video, log_resizing, resize_maps
 from stereozero.errors import InputError
+from stereozero.saved_networks import read_network
 
 _NEAREST, _FARTHEST = 1e-4, 1e4  # m; Depth Pro's own limits
 
@@ -65,6 +65,7 @@ class DepthProEstimator:
             InputError: also if the network sees no possible field of view.
         """
         check_video(video)
+        log_resizing(video, self.side, self.side, "Depth Pro")
         parts = [self._estimate(frames) for frames in video.split(self.frames_at_once)]
         canonical, degrees = (torch.cat(values) for values in zip(*parts, strict=True))  # (F, H, W), (F,)
         focal_length = focal_length_px(degrees, video.shape[-1])  # (F,)

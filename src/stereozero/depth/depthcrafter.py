@@ -25,10 +25,10 @@ from stereozero.depth.denoising import (
     scaled_input,
 )
 from stereozero.depth.framewise_unet import FramewiseUNet
-from stereozero.depth.saved_networks import read_network, read_scheduler
 from stereozero.depth.windows import check_windows, join, rotate_noise, windows
 from stereozero.diffusion.noise import seeded_noise
 from stereozero.errors import InputError
+from stereozero.saved_networks import read_network, read_scheduler
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,19 @@ The estimation takes all steps and is done once; each dissolve level then takes 
         estimate = estimator.finish(video, latents, step)
 """
 
-import logging
-
 from torch import Tensor
 
 from stereozero.depth.depthcrafter import DepthCrafter, DepthCrafterSettings, EstimationNoise, VideoCondition
 from stereozero.depth.dissolve import check_dissolve_step, dissolve, encode_disparity
-from stereozero.depth.estimator import DepthEstimate, DepthKind, check_video, resize_frames, resize_maps
+from stereozero.depth.estimator import (
+    DepthEstimate,
+    DepthKind,
+    check_video,
+    log_resizing,
+    resize_frames,
+    resize_maps,
+)
 from stereozero.errors import InputError
-
-log = logging.getLogger(__name__)
 
 
 class DepthCrafterEstimator:
@@ -48,10 +51,7 @@ class DepthCrafterEstimator:
             InputError: see :func:`~stereozero.depth.estimator.check_video`.
         """
         check_video(video)
-        height, width = self.network_size(*video.shape[-2:])
-        if (height, width) != video.shape[-2:]:
-            found = f"{video.shape[-1]}x{video.shape[-2]}"
-            log.info("video: %s pixels are resized to %dx%d for DepthCrafter, and back", found, width, height)
+        log_resizing(video, *self.network_size(*video.shape[-2:]), "DepthCrafter")
         condition, noise = self._encode(video)
         return self.model.sample(condition, noise.initial, self.settings).cpu()
 
@@ -82,13 +82,13 @@ class DepthCrafterEstimator:
         depth = self.model.decode(latents, self.settings)  # (F, H', W')
         return DepthEstimate(resize_maps(depth, height, width), DepthKind.INVERSE)
 
-    def dissolve_disparity(self, video: Tensor, disparity: Tensor, step: int) -> DepthEstimate:
+    def dissolve_disparity(self, video: Tensor, disparity: Tensor, step: int | None) -> DepthEstimate:
         """Dissolve a disparity that another model estimated or that the user gave.
 
         Args:
             video: (F, 3, H, W) in [0, 1], which the disparity belongs to.
             disparity: (F, H, W) in [0, 1], 1 nearest.
-            step: see :func:`~stereozero.depth.dissolve.dissolve`.
+            step: see :func:`~stereozero.depth.dissolve.dissolve`; with None the disparity isn't even encoded.
 
         Raises:
             InputError: no such video, a disparity of another size, or a wrong dissolve step.
@@ -97,6 +97,8 @@ class DepthCrafterEstimator:
         expected = (len(video), *video.shape[-2:])
         if disparity.shape != expected:
             raise InputError(f"disparity: has the shape {tuple(disparity.shape)}; the video asks for {expected}")
+        if step is None:
+            return DepthEstimate(disparity.float(), DepthKind.INVERSE)
         resized = resize_maps(disparity.float(), *self.network_size(*video.shape[-2:]))  # (F, H', W')
         return self.finish(video, encode_disparity(self.model, resized, self.settings), step)
 

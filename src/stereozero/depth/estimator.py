@@ -88,6 +88,13 @@ def check_video(video: Tensor) -> None:
         log.warning("video: is very dark (no value above %.3f of 1); its depth may be wrong", high)
 
 
+def log_resizing(video: Tensor, height: int, width: int, model: str) -> None:
+    """Say that the frames (F, 3, H, W) are brought to another size for a model, unless they have it."""
+    if video.shape[-2:] != (height, width):
+        found = f"{video.shape[-1]}x{video.shape[-2]}"
+        log.info("video: %s pixels are resized to %dx%d for %s, and back", found, width, height, model)
+
+
 def resize_maps(maps: Tensor, height: int, width: int) -> Tensor:
     """Resize maps (F, H, W) to (F, height, width): bilinear, and averaged over what is merged where they shrink."""
     if maps.shape[-2:] == (height, width):

@@ -2,13 +2,18 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from stereozero.stereo.settings import Step
 
 ROBUST = (0.1, 99.9)
 """Percentiles of the clip that become 0 and 1: one pixel in a thousand may be an outlier at each end."""
 
 SCHEDULE_STEPS = 50
 """Of the schedule in which a dissolve step is counted."""
+
+LAYOUT_KEPT = 0.9
+"""Share of a depth's variance that adaptive dissolving leaves at least."""
 
 
 def _in_order(percentiles: tuple[float, float]) -> tuple[float, float]:
@@ -20,17 +25,17 @@ def _in_order(percentiles: tuple[float, float]) -> tuple[float, float]:
 
 def _is_dissolve_step(value: Any) -> Any:
     is_number = isinstance(value, int) and not isinstance(value, bool)
-    if value is None or value == "row" or (is_number and 1 <= value <= SCHEDULE_STEPS):
+    if value in (None, "row", "adaptive") or (is_number and 1 <= value <= SCHEDULE_STEPS):
         return value
     raise ValueError(
-        f"is {value!r}; a whole number from 1 (hardly any) to {SCHEDULE_STEPS} (most) is right, or 'row' for the "
-        "manifest's dissolve_step; leave the key out for depth that is not dissolved"
+        f"is {value!r}; a whole number from 1 (hardly any) to {SCHEDULE_STEPS} (most) is right, 'adaptive' for what "
+        "suits the clip, or 'row' for the manifest's dissolve_step; leave the key out for depth that is not dissolved"
     )
 
 
 _Percent = Annotated[float, Field(ge=0, le=100)]
 Percentiles = Annotated[tuple[_Percent, _Percent], AfterValidator(_in_order)]
-DissolveStep = Annotated[int | Literal["row"] | None, BeforeValidator(_is_dissolve_step)]
+DissolveStep = Annotated[int | Literal["row", "adaptive"] | None, BeforeValidator(_is_dissolve_step)]
 Dtype = Literal["fp32", "fp16", "bf16"]
 
 _PERCENTILES = Field(ROBUST, description="of the clip's inverse depth that become 0 and 1; [0, 100]: its extremes")
@@ -124,7 +129,11 @@ class DerivedDepth(_DepthSettings):
     )
     dissolve: DissolveStep = Field(
         None,
-        description="step t of Eq. 5, 1 to 50; a row's dissolve_step overrides it. 'row': only rows that have one",
+        description="step t of Eq. 5, 1 to 50; a row's dissolve_step overrides it. 'row': only rows that have one; "
+        "'adaptive': each clip as far as its layout stays",
+    )
+    agreement: float = Field(
+        LAYOUT_KEPT, gt=0, le=1, description="with 'dissolve: adaptive': share of the depth's variance that must stay"
     )
     dissolver: str | None = Field(
         None, description="depthcrafter variant that dissolves; empty: 'depth', if it is one itself"
@@ -140,12 +149,33 @@ class DerivedDepth(_DepthSettings):
             raise ValueError("changes nothing: give at least one of 'propagate', 'dissolve' and 'downsample'")
         if self.dissolver is not None and self.dissolve is None:
             raise ValueError("'dissolver' is given without 'dissolve', the step to which it dissolves")
+        if self.agreement != LAYOUT_KEPT and self.dissolve != "adaptive":
+            raise ValueError("'agreement' is given without 'dissolve: adaptive', which it belongs to")
         return self
 
     @property
     def crafter(self) -> str:
         """Name of the depthcrafter variant that dissolves."""
         return self.dissolver or self.depth
+
+
+class ProgressiveDepth(_DepthSettings):
+    """Several variants' depths, the coarsest first: the sampler warps by finer ones as the noise falls."""
+
+    estimator: Literal["progressive"]
+    levels: tuple[tuple[Step, str], ...] = Field(
+        min_length=2,
+        description="[sampling step of 50, name of the variant in 'depths' that is taken from it on] each; other "
+        "methods than 'ours' take the last",
+    )
+
+    @field_validator("levels")
+    @classmethod
+    def _begin_at_0_and_rise(cls, levels: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
+        steps = [step for step, _ in levels]
+        if steps[0] != 0 or steps != sorted(set(steps)):
+            raise ValueError(f"begin at the steps {', '.join(map(str, steps))}; 0 first and then rising ones are right")
+        return levels
 
 
 EstimatedDepth = DepthCrafterDepth | DepthProDepth | DepthAnythingDepth | VideoDepthAnythingDepth

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, ModelMixin
+from diffusers import AutoencoderKL
 from torch import Tensor
 
 from stereozero.backbones.dynamicrafter.attention import Attention
@@ -24,6 +24,7 @@ from stereozero.backbones.variants import NETWORKS, VARIANT_FILE, Variant, read_
 from stereozero.diffusion.backbone import ClipRequest, Conditioning, GuidancePair
 from stereozero.diffusion.noise import seeded_noise
 from stereozero.errors import InputError
+from stereozero.saved_networks import read_network
 
 _CLASSES = dict(zip(NETWORKS, (VideoUNet, Resampler, AutoencoderKL, ClipConditioner), strict=True))
 
@@ -72,9 +73,9 @@ class DynamiCrafter:
         """
         folder = Path(folder)
         variant = read_variant(folder)
-        modules = {name: _read_network(kind, folder / name, dtype) for name, kind in _CLASSES.items()}
+        modules = {name: read_network(kind, folder / name, dtype) for name, kind in _CLASSES.items()}
         for module in modules.values():
-            module.to(device).requires_grad_(False).eval()
+            module.to(device)
         return cls(Modules(**modules), variant)
 
     def save_pretrained(self, folder: Path | str) -> None:
@@ -211,23 +212,3 @@ class DynamiCrafter:
                 f"image of {height} x {width} pixels (height x width): both must be multiples of {factor} for "
                 f"DynamiCrafter {self.variant.name}"
             )
-
-
-def _read_network(kind: type[ModelMixin], folder: Path, dtype: torch.dtype) -> ModelMixin:
-    try:
-        # Saved folders hold small models; without the second flag diffusers asks for accelerate in a warning.
-        network, keys = kind.from_pretrained(
-            folder, torch_dtype=dtype, low_cpu_mem_usage=False, use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(
-            f"{folder}: the saved network is damaged, or not the one its config.json describes; save it again "
-            f"({' '.join(str(error).splitlines()[:2])})"
-        ) from error
-    missing, unexpected = keys["missing_keys"], keys["unexpected_keys"]
-    if missing or unexpected:
-        raise InputError(
-            f"{folder}: the weights are not those of config.json: {len(missing)} missing, {len(unexpected)} unexpected "
-            f"({', '.join([*missing, *unexpected][:3])}); save the model again"
-        )
-    return network

@@ -1,6 +1,5 @@
 """Video Depth Anything as a depth estimator, for clips of any size and length."""
 
-import logging
 import math
 from pathlib import Path
 
@@ -10,15 +9,13 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from stereozero.depth.estimator import DepthEstimate, DepthKind, check_video
+from stereozero.depth.estimator import DepthEstimate, DepthKind, check_video, log_resizing
 from stereozero.depth.imagenet import standardise
 from stereozero.depth.video_depth_anything.checkpoint import load_official
 from stereozero.depth.video_depth_anything.encoder import PATCH
 from stereozero.depth.video_depth_anything.network import VideoDepthAnything
 from stereozero.depth.video_depth_anything.stitching import stitch, window_frames
 from stereozero.errors import InputError
-
-log = logging.getLogger(__name__)
 
 SHORT_SIDE = 518  # px, the training size
 _WIDEST = 1.78  # long over short side up to which the short side is 518
@@ -64,8 +61,7 @@ class VideoDepthAnythingEstimator:
         """Estimate relative inverse depth; see the protocol."""
         check_video(video)
         height, width = network_size(*video.shape[-2:], self.short_side)
-        found = f"{video.shape[-1]}x{video.shape[-2]}"
-        log.info("video: %s pixels are resized to %dx%d for Video Depth Anything, and back", found, width, height)
+        log_resizing(video, height, width, "Video Depth Anything")
         windows = (prepare(video[frames], height, width) for frames in window_frames(len(video)))
         depths = [self._estimate(window, video.shape[-2:]) for window in windows]  # (32, H, W) each
         return DepthEstimate(stitch(depths, len(video)), DepthKind.INVERSE)

@@ -20,6 +20,7 @@ from stereozero.artifacts import sha256_of
 from stereozero.backbones.dynamicrafter import ClipConditioner
 from stereozero.diffusion.schedule import NoiseSchedule, add_noise, velocity_target
 from stereozero.errors import InputError
+from stereozero.saved_networks import read_network
 from stereozero.world.training.data import ClipPool, PoolSettings, open_pool, step_rng, to_pixels
 from stereozero.world.training.loop import Optimisation, Training
 from stereozero.world.training.unet import spread_times
@@ -44,7 +45,7 @@ class ImageUNetSettings:
         how: the descent.
     """
 
-    widths: tuple[int, ...] = (32, 64, 64)
+    widths: tuple[int, ...] = (32, 32, 64)
     head_width: int = 16
     norm_groups: int = 8
     batch: int = 16
@@ -152,6 +153,4 @@ def _exported(kind: type, name: str) -> torch.nn.Module:
     folder = GENERATOR / name
     if not (folder / _WEIGHTS).is_file():
         raise InputError(f"{folder} is missing: export the generator first, and start this in the repository's root")
-    # Without the second flag diffusers asks for accelerate in a warning.
-    network = kind.from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False)
-    return network.requires_grad_(False).eval()
+    return read_network(kind, folder)

@@ -16,6 +16,7 @@ from diffusers import AutoencoderKL, ModelMixin
 from stereozero.artifacts import sha256_of
 from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter, Resampler, VideoUNet
 from stereozero.errors import InputError
+from stereozero.saved_networks import read_network
 from stereozero.world.training import report
 from stereozero.world.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from stereozero.world.training.clip import ClipSettings, ClipTask
@@ -98,15 +99,15 @@ def adopt_generator(work: Path, folder: Path) -> None:
 
     The folder may lack unet and resampler; then only VAE and encoders are put there.
     """
-    vae, conditioner = (_read(kind, folder / name) for kind, name in _ENCODERS)
+    vae, conditioner = (read_network(kind, folder / name) for kind, name in _ENCODERS)
     vae.save_pretrained(work / "vae" / "model")
     conditioner.save_pretrained(work / "clip" / "model")
     if not (folder / "unet" / _WEIGHTS).is_file():
         return
     settings = UNetSettings()
     parts = GeneratorParts(settings, conditioner, vae.config.latent_channels)
-    parts.unet.load_state_dict(_read(VideoUNet, folder / "unet").state_dict())
-    parts.resampler.load_state_dict(_read(Resampler, folder / "resampler").state_dict())
+    parts.unet.load_state_dict(read_network(VideoUNet, folder / "unet").state_dict())
+    parts.resampler.load_state_dict(read_network(Resampler, folder / "resampler").state_dict())
     states = [
         optimiser.state_dict() for optimiser in optimisers_of(parts, settings.how.rate, settings.how.weight_decay)
     ]
@@ -138,7 +139,7 @@ def read_part(kind: type[ModelMixin], work: Path, name: str) -> ModelMixin:
     folder = work / name / "model"
     if not (folder / _WEIGHTS).is_file():
         raise InputError(f"{folder} is missing: run 'python -m stereozero.world.training {name}' to its end first")
-    return _read(kind, folder)
+    return read_network(kind, folder)
 
 
 def halved(backbone: DynamiCrafter) -> DynamiCrafter:
@@ -152,11 +153,6 @@ def halved(backbone: DynamiCrafter) -> DynamiCrafter:
 def unet_settings(work: Path, settings: UNetSettings) -> dict[str, Any]:
     """Return what a checkpoint of the UNet must agree with: the choices, and the VAE whose latents it was made for."""
     return asdict(settings) | {"made_for": {"vae": sha256_of(work / "vae" / "model" / _WEIGHTS)}}
-
-
-def _read(kind: type[ModelMixin], folder: Path) -> ModelMixin:
-    # Without this flag diffusers asks for accelerate in a warning.
-    return kind.from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False).requires_grad_(False).eval()
 
 
 def _train_pool(work: Path) -> ClipPool:
