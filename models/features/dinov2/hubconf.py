@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stereozero.metrics.met3r.vit import VisionTransformer, read_vit
+from stereozero.vision_transformer import VisionTransformer, read_vit
 
 dependencies = ["stereozero", "torch"]
 

@@ -126,7 +126,7 @@ def test_positions_fit_any_grid(grid):
     encoder = Encoder(24, 1, 2, (0,)).requires_grad_(False)
     column = torch.linspace(0, 1, 37).expand(37, 37).flatten()
     encoder.pos_embed[:] = torch.cat([torch.tensor([7.0]), column])[None, :, None]
-    positions = encoder._positions(*grid)
+    positions = encoder.position_table(*grid)
     assert positions.shape == (1, 1 + grid[0] * grid[1], 24)
     assert (positions[:, 0] == 7).all()
     across = positions[0, 1:, 0].reshape(grid)

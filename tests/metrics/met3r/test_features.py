@@ -10,7 +10,7 @@ import stereozero.metrics.met3r.hub
 from stereozero.errors import InputError
 from stereozero.metrics.met3r.featup import JbuStack
 from stereozero.metrics.met3r.features import PatchFeatures, load_dino16, load_featup, load_from_hub
-from stereozero.metrics.met3r.vit import DINO_VITS16, DINOV2, VisionTransformer, VitConfig
+from stereozero.vision_transformer import DINO_VITS16, DINOV2, VisionTransformer, VitConfig
 
 HUB = str(Path(stereozero.metrics.met3r.hub.__file__).parent)
 TINY = VitConfig(image_size=32, patch_size=8, width=16, depth=1, heads=2)

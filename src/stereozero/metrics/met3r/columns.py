@@ -27,6 +27,7 @@ SCORES = (
         "MEt3R as its paper defines it, symmetric: distance of image features between the two views of a frame, "
         "brought together by their geometry, mean of both directions, mean over all frames. 0 is consistent. Rewards "
         "doing nothing: a copy of the source scores about 0.",
+        "met3r_x100_symmetric_all_frames",
     ),
     Score(
         "met3r_one_way",
@@ -34,6 +35,7 @@ SCORES = (
         "lower",
         "MEt3R as its released code computes it, one direction: the target view as seen from the source view, mean "
         "over all frames.",
+        "met3r_x100_from_source_all_frames",
     ),
     Score(
         "met3r_overlap",

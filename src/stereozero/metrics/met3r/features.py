@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from stereozero.checkpoint_file import check_keys, read_checkpoint
 from stereozero.errors import InputError
 from stereozero.metrics.met3r.featup import JbuStack
-from stereozero.metrics.met3r.vit import DINO_VITS16, VisionTransformer, load_weights, save_vit
+from stereozero.vision_transformer import DINO_VITS16, VisionTransformer, load_weights, save_vit
 
 HUB_ENTRY = "dinov2"  # of a folder that save_to_hub_folder wrote
 _NORM_EPS = 1e-5

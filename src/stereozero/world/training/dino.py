@@ -16,7 +16,7 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from stereozero.metrics.met3r.score import normalise
-from stereozero.metrics.met3r.vit import VisionTransformer, VitConfig
+from stereozero.vision_transformer import VisionTransformer, VitConfig
 from stereozero.world.training.data import step_rng
 from stereozero.world.training.loop import Optimisation
 from stereozero.world.training.stereo_pool import StereoPool

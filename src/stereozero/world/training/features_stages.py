@@ -20,7 +20,7 @@ from stereozero.metrics.met3r.matching import StereoMatching
 from stereozero.metrics.met3r.score import Met3r
 from stereozero.metrics.met3r.upsampling import Interpolation
 from stereozero.metrics.met3r.video import SizeRule, VideoScorer
-from stereozero.metrics.met3r.vit import VisionTransformer
+from stereozero.vision_transformer import VisionTransformer
 from stereozero.world.training import report
 from stereozero.world.training.checkpoints import Checkpoint, read_checkpoint
 from stereozero.world.training.clip import build_conditioner

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from stereozero.metrics.met3r.vit import DINOV2, VisionTransformer
+from stereozero.vision_transformer import DINOV2, VisionTransformer
 
 dependencies = ["stereozero", "torch"]
 _ADDRESS = "https://dl.fbaipublicfiles.com/dinov2"

@@ -5,7 +5,7 @@ import torch
 from met3r_goldens import fill, largest_error, read_case, read_facts, read_keys, squashed
 
 from stereozero.errors import InputError
-from stereozero.metrics.met3r.vit import DINO_VITS16, DINOV2, VisionTransformer, VitConfig, read_vit, save_vit
+from stereozero.vision_transformer import DINO_VITS16, DINOV2, VisionTransformer, VitConfig, read_vit, save_vit
 
 TINY = VitConfig(image_size=32, patch_size=8, width=16, depth=1, heads=2)
 

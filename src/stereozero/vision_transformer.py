@@ -95,7 +95,10 @@ class VisionTransformer(nn.Module):
         Raises:
             InputError: a side is no multiple of the patch size.
         """
-        tokens = self.norm(self._run(self._embed(images, masks)))  # (B, 1 + R + N, D)
+        tokens = self.embed(images, masks)  # (B, 1 + R + N, D)
+        for block in self.blocks:
+            tokens = block(tokens)
+        tokens = self.norm(tokens)
         first = 1 + self.config.registers
         return {
             "x_norm_clstoken": tokens[:, 0],
@@ -126,7 +129,8 @@ class VisionTransformer(nn.Module):
             resampled = nnf.interpolate(square, scale_factor=factors, mode="bicubic")  # (1, D, rows, columns)
         return torch.cat([classes, resampled.flatten(2).transpose(1, 2)], dim=1)  # (1, 1 + N, D)
 
-    def _embed(self, images: Tensor, masks: Tensor | None) -> Tensor:
+    def embed(self, images: Tensor, masks: Tensor | None = None) -> Tensor:
+        """Return the tokens before the first block (B, 1 + R + N, D); see :meth:`forward_features`."""
         height, width = images.shape[-2:]
         check_multiples(height, width, self.patch_size)
         patches = self.patch_embed(images)  # (B, N, D)
@@ -139,11 +143,6 @@ class VisionTransformer(nn.Module):
             return tokens
         registers = self.register_tokens.expand(len(images), -1, -1)  # (B, R, D)
         return torch.cat([tokens[:, :1], registers, tokens[:, 1:]], dim=1)  # (B, 1 + R + N, D)
-
-    def _run(self, tokens: Tensor) -> Tensor:
-        for block in self.blocks:
-            tokens = block(tokens)
-        return tokens
 
 
 class _PatchEmbedding(nn.Module):
