@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CORES ?= all
 
-.PHONY: demo test test-quick lint format
+.PHONY: demo test test-quick test-slurm lint format
 
 demo: .venv/ready
 	$(BIN)/snakemake --cores $(CORES)
@@ -17,7 +17,12 @@ test: lint
 	$(BIN)/python -m pytest
 
 test-quick: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not slurm"
+
+# A real Slurm of one node, started and stopped by the tests; says why it is skipped where it can't be (minutes).
+test-slurm: .venv/ready
+	$(BIN)/python -m pip install --quiet --editable '.[slurm]'
+	$(BIN)/python -m pytest -m slurm -rs tests/workflow
 
 lint: .venv/ready
 	$(BIN)/ruff check .

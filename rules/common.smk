@@ -1,12 +1,17 @@
 # Helpers only. What runs, in which order and when again is decided in src/stereozero/jobs.py; rules call the CLI.
 
+import os
 import shlex
 import sys
 from pathlib import Path
 
+from stereozero.costs import measured_costs
 from stereozero.errors import StereoZeroError
-from stereozero.jobs import plan_jobs
+from stereozero.gpu_lease import device_ids
+from stereozero.jobs import plan_jobs, readers
 from stereozero.plan import describe_plan, prepare, resolve
+from stereozero.resources import describe_work, job_groups, job_requests
+from stereozero.upkeep import RERUN_CODE, bring_to_present, remove_void_markers
 from stereozero.weights import needed_models
 
 
@@ -24,11 +29,24 @@ shell.prefix(f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
 
 PLAN = read_plan()
 JOBS = plan_jobs(PLAN)
+REQUESTS = job_requests(PLAN, JOBS, measured_costs(PLAN, JOBS) if workflow.is_main_process else {})
+GROUPS = job_groups(JOBS, REQUESTS)
 ENVIRONMENT = workflow.source_path("../environment.yml")
 
 if workflow.is_main_process:
-    for line in describe_plan(PLAN):
+    remove_void_markers(PLAN, JOBS, Path(".snakemake"))
+    bring_to_present(PLAN)
+    for line in (*describe_plan(PLAN), *describe_work(PLAN, JOBS, REQUESTS)):
         logger.info(line)
+    is_on_this_machine = workflow.resource_settings.nodes is None
+    if is_on_this_machine and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", max(1, len(device_ids())))
+
+
+onstart:
+    # Snakemake starts the jobs of a stage whose code changed only if asked to; they then may not take what is there.
+    if "code" in map(str, workflow.rerun_triggers):
+        os.environ[RERUN_CODE] = "1"
 
 
 def jobs_of(*stages):
@@ -41,10 +59,56 @@ def markers_of(*stages):
     return [str(job.marker) for job in jobs_of(*stages)]
 
 
+JOBS_OF_RULE = {}  # name of a rule -> batch -> job
+for job in JOBS:
+    JOBS_OF_RULE.setdefault(job.rule, {})[job.batch] = job
+
+HAS_INPUTS = bool(jobs_of("inputs"))
+
+
+def of_batch(rule_name, facts):
+    """Return a function of a rule's wildcards that gives some facts about the job of that batch."""
+    return lambda wildcards: facts(JOBS_OF_RULE[rule_name][wildcards.batch])
+
+
+def asked_for(rule_name, resource):
+    """Return a function of a rule's wildcards that says how much of a resource the job of that batch asks for."""
+
+    def ask(wildcards, attempt):
+        keep_going_in_groups()
+        return getattr(REQUESTS[JOBS_OF_RULE[rule_name][wildcards.batch].name], resource)(attempt)
+
+    return ask
+
+
+def keep_going_in_groups():
+    """Have the Snakemake that runs a group's jobs on a cluster's node go on after one has failed.
+
+    It gets no such option from the Snakemake that submits it, and its settings exist only when jobs are looked at.
+    """
+    if not workflow.is_main_process:
+        workflow.execution_settings.keep_going = True
+
+
+def group_of(job):
+    """Return the name of the group that a cluster runs a job with, or None."""
+    return GROUPS[job.name]
+
+
+def gpu_resources(job):
+    """Return how a job asks for its GPU: as the profile of a cluster says in gpu_partition and gpu_gres."""
+    count = REQUESTS[job.name].gpu
+    profile = workflow.resource_settings.default_resources or {}
+    if not count:
+        return {"gpu": 0}
+    asked = {"gres": profile["gpu_gres"].raw} if "gpu_gres" in profile else {"gpu": count}
+    return asked | ({"slurm_partition": profile["gpu_partition"].raw} if "gpu_partition" in profile else {})
+
+
 def needs_of(job):
     """Return a job's inputs. Nothing but checking inputs begins before all inputs are known to be good."""
     needs = [str(path) for path in job.needs]
-    if job.stage.name != "inputs" and markers_of("inputs"):
+    if HAS_INPUTS and job.stage.name != "inputs":
         needs.append(ancient(str(PLAN.paths.inputs_checked)))
     return needs
 
@@ -64,3 +128,14 @@ def ablation_results(wildcards):
     if not PLAN.config.ablations:
         raise WorkflowError("The config has no section 'ablations'; benchmark/ablations.yaml has one.")
     return [str(PLAN.paths.ablation(name, suffix)) for name in PLAN.config.ablations for suffix in (".csv", ".png")]
+
+
+def depth_table_results(table):
+    """Return what one of the tables that compare depths leaves; a run without its methods has none, which is said."""
+
+    def results(wildcards):
+        if not getattr(PLAN.config.depth_tables, table):
+            raise WorkflowError(f"The config has no section 'depth_tables' with {table}; benchmark/depth.yaml has one.")
+        return [str(PLAN.paths.depth_table(table, suffix)) for suffix in (".csv", ".md")]
+
+    return results

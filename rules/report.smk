@@ -9,6 +9,8 @@ rule gallery:
         report(str(PLAN.paths.gallery / "index.html"), category="Gallery"),
     log:
         str(PLAN.paths.log("gallery", "", "all")),
+    group:
+        "summary"
     conda:
         ENVIRONMENT
     params:

@@ -1,4 +1,4 @@
-# Tables: scores.csv and Table 1 from all scores, and Table 5, which times the forward warp.
+# Tables: scores.csv, Table 1 and paired differences from all scores, and Table 5, which times the forward warp.
 
 
 rule tabulate:
@@ -9,15 +9,19 @@ rule tabulate:
         scores=str(PLAN.paths.tables / "scores.csv"),
         csv=str(PLAN.paths.tables / "table1.csv"),
         markdown=report(str(PLAN.paths.tables / "table1.md"), category="Tables"),
+        paired=str(PLAN.paths.tables / "paired.csv"),
+        paired_markdown=report(str(PLAN.paths.tables / "paired.md"), category="Tables"),
     log:
         str(PLAN.paths.log("tabulate", "", "all")),
+    group:
+        "summary"
     conda:
         ENVIRONMENT
     params:
         arguments=command("tabulate"),
         fingerprint=PLAN.fingerprint,
     message:
-        "tabulate: scores.csv and Table 1"
+        "tabulate: scores.csv, Table 1 and paired differences"
     shell:
         "stereozero {params.arguments:q} > {log:q} 2>&1"
 

@@ -9,6 +9,7 @@ for model in needed_models(PLAN.config):
             str(PLAN.paths.weights(model)),
         log:
             str(PLAN.paths.log("weights", "", model)),
+        localrule: True  # a cluster's nodes may have no network
         conda:
             ENVIRONMENT
         params:

@@ -95,3 +95,7 @@ def test_the_configured_metrics_are_those_that_exist():
     from stereozero.metrics import METRICS
 
     assert set(Metric.__args__) == set(METRICS)
+
+
+def test_folders_that_snakemake_would_take_for_patterns_are_refused():
+    assert "results: 'a{b}' has braces, which Snakemake takes for wildcards" in refused(results="a{b}")

@@ -1,9 +1,4 @@
-import json
-
-import pytest
-
-from stereozero.errors import InputError
-from stereozero.jobs import damaged_artifacts, plan_jobs
+from stereozero.jobs import plan_jobs, readers
 from stereozero.plan import resolve
 
 
@@ -57,15 +52,6 @@ def test_the_order_of_keys_and_the_writing_of_numbers_change_nothing(world_confi
     assert changed(before, fingerprints(world_config)) == set()
 
 
-def test_damage_is_found_through_the_markers(tmp_path):
-    marker = tmp_path / "jobs" / "world" / "1of1.json"
-    marker.parent.mkdir(parents=True)
-    marker.write_text(json.dumps({"world/c": {"a": "0"}}))
-    assert damaged_artifacts(tmp_path) == {marker: {"world/c": "it has no readable record"}}
-    with pytest.raises(InputError, match="is not the folder of a run"):
-        damaged_artifacts(tmp_path / "world")
-
-
 def test_editing_the_generator_changes_generation_alone_and_memory_settings_nothing(image_config):
     before = fingerprints(image_config)
     assert "generate_1of1" in before
@@ -80,3 +66,20 @@ def test_generation_waits_for_its_images_and_everything_else_for_generation(imag
     needs = {name: {path.parent.name for path in job.needs} for name, job in jobs.items()}
     assert "inputs" in needs["generate_1of1"]
     assert needs["baseline_mono-copy_1of1"] == {"generate"}
+
+
+def test_a_marker_knows_its_readers(world_plan):
+    jobs = {job.name: job for job in plan_jobs(world_plan)}
+    found = readers(list(jobs.values()))
+    assert found[jobs["depth_world_1of1"].marker] == [jobs["baseline_warp-fill_1of1"].marker]
+    assert jobs["deliver_warp-fill_1of1"].marker not in found
+
+
+def test_many_clips_become_larger_batches_not_more(world_config, write_manifest):
+    rows = [{"clip_id": f"c{number}", "scene": "simple", "world_seed": str(number)} for number in range(300)]
+    write_manifest(*rows)
+    batches = {job.batch for job in plan_jobs(resolve({**world_config, "batch_size": 1}, "config.yaml"))}
+    assert {name.partition("of")[2] for name in batches} == {"128"}
+    jobs = [job for job in plan_jobs(resolve(world_config, "config.yaml")) if job.rule == "world_batch"]
+    assert len(jobs) == 32
+    assert sorted(clip_id for job in jobs for clip_id in job.clip_ids) == sorted(row["clip_id"] for row in rows)

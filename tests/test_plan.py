@@ -78,7 +78,7 @@ def test_a_rows_dissolve_step_out_of_range_is_refused(world_config, write_manife
 def test_a_finished_pair_needs_a_method_that_scores_it(world_config, write_manifest, world_rows, tmp_path):
     (tmp_path / "v.mp4").touch()
     write_manifest(*world_rows, {"clip_id": "p", "source_video": "v.mp4", "target_video": "v.mp4"})
-    with pytest.raises(InputError, match=r"clip 'p': has a target_video; add a method of the kind 'finished'"):
+    with pytest.raises(InputError, match=r"clip 'p': is a finished pair; add a method of the kind 'finished'"):
         resolve(world_config, "config.yaml")
 
 

@@ -1,8 +1,18 @@
 import pandas as pd
 import pytest
 
+from stereozero.config import parse_config
 from stereozero.metrics.statistics import BootstrapParameters
-from stereozero.tables import paired_differences, plain_markdown, summarise, summary_markdown, with_published
+from stereozero.plan import Plan
+from stereozero.tables import (
+    paired_differences,
+    plain_markdown,
+    reference_method,
+    summarise,
+    summary_markdown,
+    with_published,
+    with_titles,
+)
 
 PARAMETERS = BootstrapParameters(resamples=200, seed=1)
 
@@ -56,3 +66,43 @@ def test_differences_are_paired_by_clip():
     (row,) = table.to_dict("records")
     assert (row["method"], row["clips"], row["psnr"], row["psnr_clips"]) == ("a", 3, 2.5, 2)
     assert 2 <= row["psnr_low"] < 2.5 < row["psnr_high"] <= 3
+
+
+def test_titles_say_scale_direction_and_crop_in_every_column_of_a_score():
+    table = pd.DataFrame(
+        {"method": ["a"], "met3r": [1.0], "met3r_low": [0.5], "met3r_stereo": [9.0], "psnr_clips": [1]}
+    )
+    table["difference_clip_text_high"] = 2.0
+    assert list(with_titles(table)) == [
+        "method",
+        "met3r_x100_symmetric_all_frames",
+        "met3r_x100_symmetric_all_frames_low",
+        "met3r_stereo",
+        "psnr_clips",
+        "difference_clip_text_x100_target_all_frames_crop_high",
+    ]
+
+
+def test_published_scores_stand_in_columns_of_their_own():
+    measured = pd.DataFrame({"method": ["ours"], "met3r": [2.0]})
+    table = with_titles(with_published(measured, pd.DataFrame({"method": ["ours"], "met3r": [4.95]})))
+    ours, theirs = table.to_dict("records")
+    assert (ours["met3r_x100_symmetric_all_frames"], theirs["published_met3r_x100"]) == (2, 4.95)
+    assert pd.isna(ours["published_met3r_x100"])
+    assert pd.isna(theirs["met3r_x100_symmetric_all_frames"])
+
+
+@pytest.mark.parametrize(
+    ("methods", "expected"),
+    [
+        ({"mono-copy": "mono-copy", "theirs": "finished", "ours": "ours"}, "ours"),
+        ({"paper": "ours", "theirs": "finished"}, "paper"),
+        ({"ground-truth": "ground-truth", "theirs": "finished"}, "theirs"),
+        ({"mono-copy": "mono-copy"}, "mono-copy"),
+    ],
+)
+def test_differences_are_taken_from_ours_else_from_the_first_that_is_no_control(methods, expected, world_config):
+    depth = {"ours": {"depth": "world"}}
+    settings = {name: {"kind": kind, **depth.get(kind, {})} for name, kind in methods.items()}
+    config = parse_config({**world_config, "methods": settings}, "config.yaml")
+    assert reference_method(Plan(config, ())) == expected

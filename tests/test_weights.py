@@ -2,6 +2,8 @@ import hashlib
 import json
 import logging
 import shutil
+import urllib.error
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,6 +115,26 @@ def test_the_real_client_offline(tmp_path, monkeypatch):
         fetch(replace(REGISTRY["dynamicrafter-1024"], gigabytes=0.0), cache=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("depthcrafter-unet", "unet"),
+        ("svd-xt-vae", "svd"),
+        ("depth-pro", "folder"),
+        ("depth-anything-v1-large", "folder"),
+        ("video-depth-anything-vitl", "checkpoint"),
+    ],
+)
+def test_a_depth_models_missing_weights_are_named_with_the_key_that_takes_a_copy(name, key, tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError) as caught:
+        fetch(replace(REGISTRY[name], gigabytes=0.0), cache=tmp_path)
+    message = str(caught.value)
+    assert f"{name}: its weights are not on this machine and can't be fetched" in message
+    assert f"hf download {REGISTRY[name].repository}" in message
+    assert message.endswith(f"name its path in the config as depths.<name>.{key}")
+
+
 def test_every_official_variant_is_registered():
     for name, variant in VARIANTS.items():
         model = REGISTRY[f"dynamicrafter-{name}"]
@@ -206,3 +228,34 @@ def test_generation_waits_for_verified_weights_and_is_keyed_by_their_content(ima
     assert json.loads(facts.read_text()) == {"model": "dynamicrafter-512", "bytes": len(CONTENT), "sha256": SHA}
     assert json.loads(facts.with_name("source.json").read_text())["path"] == str(local)
     assert main(["weights", "--plan", str(plan.paths.plan), "--models", "sora"]) == 1
+
+
+def test_a_file_that_lies_elsewhere_is_downloaded_once(tmp_path, monkeypatch):
+    addresses = []
+
+    def download(address, target):
+        addresses.append(address)
+        target.write_bytes(b"weights")
+
+    monkeypatch.setattr("stereozero.download._download", download)
+    for _ in range(2):
+        found = fetch(REGISTRY["raft"], cache=tmp_path)
+    assert addresses == ["https://download.pytorch.org/models/raft_large_C_T_SKHT_V2-ff5fadd5.pth"]
+    assert found.path.read_bytes() == b"weights"
+    assert locate(REGISTRY["raft"], cache=tmp_path) == found.path
+
+
+def test_without_network_it_is_said_what_to_download_and_where_to_name_it(tmp_path, monkeypatch):
+    def offline(request, timeout):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(urllib.request, "urlopen", offline)
+    with pytest.raises(InputError) as error:
+        fetch(REGISTRY["dino16"], cache=tmp_path)
+    message = str(error.value)
+    assert "dino16: its weights are not on this machine and can't be fetched" in message
+    assert "(no route to host)" in message
+    address = "https://dl.fbaipublicfiles.com/dino/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth"
+    assert f"download {address}; then bring the file here" in message
+    assert message.endswith("name its path in the config as scoring.met3r.feature_checkpoint")
+    assert not list(tmp_path.rglob("*.pth"))

@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import socket
 import time
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from stereozero import provenance
 from stereozero.errors import StageError, StereoZeroError
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 RECORD = "record.json"
 _CHUNK = 1 << 20
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_MAYBE_WHOLE = re.compile(r"\.0|e\+")  # how a whole number is written that is a float
 
 
 @contextmanager
@@ -66,9 +69,14 @@ def sha256_of(path: Path) -> str:
 
 def canonical_json(content: Any) -> str:
     """Return JSON text that is equal for equal content: sorted keys, and 1.0 written as 1."""
-    return json.dumps(
-        _plain_numbers(content), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    )
+    text = _CANONICAL.encode(content)
+    return _with_plain_numbers(text) if _MAYBE_WHOLE.search(text) else text
+
+
+@functools.lru_cache(maxsize=4096)
+def _with_plain_numbers(text: str) -> str:
+    """A plan asks for the same settings again for every clip: convert them once."""
+    return _CANONICAL.encode(_plain_numbers(json.loads(text)))
 
 
 def _plain_numbers(content: Any) -> Any:
@@ -130,30 +138,53 @@ class Artifact:
     parameters: Mapping[str, Any]
     inputs: Mapping[str, Path]
 
-    def recipe(self, stage: str, version: int) -> Recipe:
+    def recipe(self, stage: str, version: int, restore: "Restore | None" = None) -> Recipe:
         """Return the recipe with the inputs' checksums as they are on disk now.
 
+        Args:
+            stage: the stage's name.
+            version: the stage's version.
+            restore: makes an input good that is missing or damaged; None for :func:`refuse`.
+
         Raises:
-            StageError: an input is missing.
+            StageError: an input is missing or damaged and can't be made good.
         """
-        return Recipe(
-            stage, version, self.parameters, {name: _input_sha256(path) for name, path in self.inputs.items()}
-        )
+        checksums = {name: _input_sha256(path, restore or refuse) for name, path in self.inputs.items()}
+        return Recipe(stage, version, self.parameters, checksums)
 
 
-def _input_sha256(path: Path) -> str:
+Restore = Callable[[Path, str], None]
+"""Makes a file good, given what is wrong with it, or raises StageError."""
+
+
+def refuse(path: Path, problem: str) -> NoReturn:
+    """Say that a stage can't go on without an input.
+
+    Raises:
+        StageError: always.
+    """
+    raise StageError(f"{path} {problem}; run 'stereozero verify --repair' on the run's folder and start again")
+
+
+def _input_sha256(path: Path, restore: Restore) -> str:
     """Return a file's checksum; a file that is an artefact must be what its record says."""
-    if not path.is_file():
-        raise StageError(f"needs {path}, which is missing; run 'stereozero verify --repair' and start again")
-    found = _sha256_at(path, path.stat().st_mtime_ns, path.stat().st_size)
-    record = read_record(path.parent)
-    expected = record["files"].get(path.name, {}).get("sha256", found) if record else found
-    if found != expected:
-        raise StageError(
-            f"{path} is not what its record says (truncated or edited); "
-            "run 'stereozero verify --repair' on the run's folder and start again"
-        )
+    found, problem = _look_at(path)
+    if problem:
+        restore(path, problem)
+        found, problem = _look_at(path)
+    if problem:
+        refuse(path, problem)
     return found
+
+
+def _look_at(path: Path) -> tuple[str, str | None]:
+    """Return a file's checksum, for a discarded one that of its record, and what is wrong with it, or None."""
+    record = read_record(path.parent) or {"files": {}}
+    expected = record["files"].get(path.name, {}).get("sha256")
+    if not path.is_file():
+        return expected or "", None if path.name in record.get("discarded", ()) else "is missing"
+    found = _sha256_at(path, path.stat().st_mtime_ns, path.stat().st_size)
+    return found, None if found == (expected or found) else "is not what its record says (truncated or edited)"
 
 
 @functools.cache
@@ -178,10 +209,36 @@ def damage(folder: Path) -> str | None:
     for name, facts in record["files"].items():
         path = folder / name
         if not path.is_file():
+            if name in record.get("discarded", ()):
+                continue
             return f"{name} is missing"
         if path.stat().st_size != facts["bytes"] or sha256_of(path) != facts["sha256"]:
             return f"{name} is not what its record says (truncated or edited)"
     return None
+
+
+def mark_discarded(folder: Path, names: Sequence[str]) -> int:
+    """Delete some files of an artefact, and say so in its record first: without them it is still whole.
+
+    Returns:
+        The number of bytes freed.
+    """
+    record = read_record(folder)
+    present = [folder / name for name in names if (folder / name).is_file()]
+    if record is None or not present:
+        return 0
+    write_json(folder / RECORD, {**record, "discarded": sorted(names)})
+    freed = sum(path.stat().st_size for path in present)
+    for path in present:
+        path.unlink()
+    return freed
+
+
+def unmark_discarded(folder: Path) -> None:
+    """Have an artefact made again whose files were deleted: without them it is no longer whole."""
+    record = read_record(folder)
+    if record is not None and record.pop("discarded", None):
+        write_json(folder / RECORD, record)
 
 
 def is_current(artifact: Artifact, recipe: Recipe) -> bool:
@@ -247,6 +304,7 @@ def make_all(
     version: int,
     artifacts: Sequence[Artifact],
     make: Callable[[Artifact, Path], Mapping[str, Any] | None],
+    restore: Restore = refuse,
 ) -> None:
     """Make every artefact that is not current; one that fails does not keep the others from being made.
 
@@ -255,6 +313,7 @@ def make_all(
         version: the stage's version (see :class:`Recipe`).
         artifacts: what to make, in this order.
         make: writes one artefact's files into the folder it is given; returns notes for the record, or None.
+        restore: makes an input good that is missing or damaged.
 
     Raises:
         StageError: at least one artefact failed; the message names each with its reason. The others are on disk.
@@ -263,7 +322,7 @@ def make_all(
     for number, artifact in enumerate(artifacts, 1):
         position = f"{stage} [{number}/{len(artifacts)}] {artifact.clip_id}"
         try:
-            _make_one(position, artifact, artifact.recipe(stage, version), make)
+            _make_one(position, artifact, artifact.recipe(stage, version, restore), make, restore)
         except StereoZeroError as error:
             failures[artifact.clip_id] = str(error)
             log.error("%s: FAILED: %s", position, error)
@@ -283,11 +342,15 @@ def _make_one(
     artifact: Artifact,
     recipe: Recipe,
     make: Callable[[Artifact, Path], Mapping[str, Any] | None],
+    restore: Restore,
 ) -> None:
     _sweep(artifact.folder.parent, artifact.folder.name)
     if is_current(artifact, recipe):
         log.info("%s: present", position)
         return
+    for path in artifact.inputs.values():
+        if not path.is_file():
+            restore(path, "was deleted after its last use")
     started = time.monotonic()
     notes: dict[str, Any] = {}
     with build(artifact, recipe, notes) as work:

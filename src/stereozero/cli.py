@@ -2,16 +2,29 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stereozero.artifacts import system_message
-from stereozero.config import read_yaml
+from stereozero.artifacts import system_message, write_json
+from stereozero.config import DepthTables, read_yaml
+from stereozero.costs import measured_costs, needs_gpu
 from stereozero.errors import StageError, StereoZeroError
-from stereozero.jobs import STAGES, damaged_artifacts, plan_jobs, write_marker
+from stereozero.gpu_lease import visible_gpu
+from stereozero.jobs import STAGES, plan_jobs, write_marker
 from stereozero.plan import describe_plan, prepare, read_plan, resolve
+from stereozero.resources import describe_work, job_requests
 from stereozero.stages.stage import Stage
+from stereozero.upkeep import (
+    RERUN_CODE,
+    damaged_artifacts,
+    damaged_downloads,
+    discard,
+    forget_other_code,
+    restorer,
+    runs_in,
+)
 from stereozero.weights import needed_models
 
 log = logging.getLogger("stereozero")
@@ -42,9 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_programs(commands)
     _add_summaries(commands)
     _add_ablate(commands)
+    _add_depth_table(commands)
     _add_figure7(commands)
     _add_time_warp(commands)
     _add_verify(commands)
+    _add_discard(commands)
     _add_reference(commands)
     return parser
 
@@ -57,9 +72,11 @@ def _add_plan(commands: argparse._SubParsersAction) -> None:
 
 def _plan(parsed: argparse.Namespace) -> None:
     plan = prepare(read_yaml(parsed.config), str(parsed.config))
-    for line in describe_plan(plan):
+    jobs = plan_jobs(plan)
+    requests = job_requests(plan, jobs, measured_costs(plan, jobs))
+    for line in (*describe_plan(plan), *describe_work(plan, jobs, requests)):
         log.info("%s", line)
-    log.info("%d jobs; plan: %s", len(plan_jobs(plan)), plan.paths.plan)
+    log.info("%d jobs; plan: %s", len(jobs), plan.paths.plan)
 
 
 def _add_stage(commands: argparse._SubParsersAction, stage: Stage) -> None:
@@ -74,7 +91,10 @@ def _add_stage(commands: argparse._SubParsersAction, stage: Stage) -> None:
 def _run_stage(parsed: argparse.Namespace) -> None:
     plan, stage = read_plan(parsed.plan), parsed.stage
     clips = [plan.clip(clip_id) for clip_id in parsed.clips] if parsed.clips else stage.clips(plan, parsed.variant)
-    stage.run(plan, parsed.variant, clips)
+    if os.environ.get(RERUN_CODE):
+        forget_other_code(plan, stage, parsed.variant, clips)
+    with visible_gpu(needs_gpu(plan, stage, parsed.variant)):
+        stage.run(plan, parsed.variant, clips, restorer(plan, stage))
     if parsed.marker:
         write_marker(parsed.marker, plan, stage, parsed.variant, clips)
 
@@ -140,6 +160,19 @@ def _ablate(parsed: argparse.Namespace) -> None:
     ablate(read_plan(parsed.plan), parsed.ablation)
 
 
+def _add_depth_table(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("depth-table", help="write one of the tables that compare depths")
+    command.add_argument("table", choices=DepthTables.model_fields, help="table of the paper")
+    command.add_argument("--plan", type=Path, required=True, help="plan.json of the run")
+    command.set_defaults(call=_depth_table)
+
+
+def _depth_table(parsed: argparse.Namespace) -> None:
+    from stereozero.stages.depth_table import write_depth_table
+
+    write_depth_table(read_plan(parsed.plan), parsed.table)
+
+
 def _add_figure7(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("figure7", help="write a picture of frames x methods for every clip")
     command.add_argument("--plan", type=Path, required=True, help="plan.json of the run")
@@ -166,23 +199,51 @@ def _time_warp(parsed: argparse.Namespace) -> None:
 
 def _add_verify(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("verify", help="compare every artefact of a run with the checksums in its record")
-    command.add_argument("folder", type=Path, help="a run's folder, e.g. results/demo")
+    command.add_argument("folder", type=Path, help="a run's folder, e.g. results/demo, or that of all runs")
     command.add_argument("--repair", action="store_true", help="let the next Snakemake run make damaged ones again")
     command.set_defaults(call=_verify)
 
 
 def _verify(parsed: argparse.Namespace) -> None:
-    findings = damaged_artifacts(parsed.folder)
+    damaged = sum(_verify_run(run, parsed.repair) for run in runs_in(parsed.folder))
+    for path in damaged_downloads(parsed.folder / "downloads"):
+        log.error("%s: is not what was downloaded", path)
+        damaged += 1
+        if parsed.repair:
+            path.unlink()
+    if damaged and not parsed.repair:
+        raise StageError("some files are damaged; 'stereozero verify --repair' has them made again by the next run")
+
+
+def _verify_run(run: Path, repair: bool) -> int:
+    """Report a run's damaged artefacts; to repair is to have the next run do their jobs. Return how many they are."""
+    findings = damaged_artifacts(run)
     for marker, problems in findings.items():
         for name, problem in problems.items():
-            log.error("%s: %s", name, problem)
-        if problems and parsed.repair:
+            log.error("%s: %s", run / name, problem)
+        if marker and problems and repair:
             marker.unlink()
             log.info("removed %s: the next Snakemake run does this job again", marker)
     damaged = sum(len(problems) for problems in findings.values())
-    log.info("%d jobs checked, %d artefacts damaged", len(findings), damaged)
-    if damaged and not parsed.repair:
-        raise StageError("some artefacts are damaged; 'stereozero verify --repair' has them made again by the next run")
+    log.info("%s: %d jobs checked, %d artefacts damaged", run, len(findings) - 1, damaged)
+    return damaged
+
+
+def _add_discard(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("discard", help="delete latents whose last reader is done; the rules call this")
+    command.add_argument("stage", choices=[stage.name for stage in STAGES if stage.discardable])
+    command.add_argument("--plan", type=Path, required=True, help="plan.json of the run")
+    command.add_argument("--variant", default="", help="variant of the stage, if it has any")
+    command.add_argument("--marker", type=Path, required=True, help="file to write when they are deleted")
+    command.add_argument("--clips", nargs="+", metavar="ID", required=True, help="clip ids")
+    command.set_defaults(call=_discard)
+
+
+def _discard(parsed: argparse.Namespace) -> None:
+    plan = read_plan(parsed.plan)
+    stage = next(stage for stage in STAGES if stage.name == parsed.stage)
+    discard(plan, stage, parsed.variant, [plan.clip(clip_id) for clip_id in parsed.clips])
+    write_json(parsed.marker, {"fingerprint": "", "artifacts": {}})
 
 
 def _add_reference(commands: argparse._SubParsersAction) -> None:

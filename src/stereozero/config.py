@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from stereozero.depth.settings import DepthCrafterDepth, DerivedDepth, EstimatedDepth
+from stereozero.depth.settings import DepthCrafterDepth, DerivedDepth, EstimatedDepth, ProgressiveDepth
 from stereozero.errors import InputError
 from stereozero.stereo.settings import PRESETS, SamplerSettings
 
@@ -38,6 +38,15 @@ Strength = Annotated[
     Field(ge=-100, le=100, description="largest shift in percent of image width; > 0: right target, < 0: left target"),
     AfterValidator(_not_zero),
 ]
+
+
+def _without_braces(folder: str) -> str:
+    if set(folder) & set("{}"):
+        raise ValueError(f"{folder!r} has braces, which Snakemake takes for wildcards; choose another folder")
+    return folder
+
+
+FolderForRules = Annotated[str, AfterValidator(_without_braces)]
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
@@ -118,7 +127,7 @@ class WorldDepth(_Section):
 
 # One kind so far; with a second this becomes a union told apart by 'kind', as depths and methods are.
 AnyGenerator = DynamiCrafterGenerator
-AnyDepth = GivenDepth | WorldDepth | EstimatedDepth | DerivedDepth
+AnyDepth = GivenDepth | WorldDepth | EstimatedDepth | DerivedDepth | ProgressiveDepth
 Depth = Annotated[AnyDepth, Field(discriminator="estimator")]
 
 
@@ -136,9 +145,14 @@ class GroundTruth(_Section):
 
 
 class Finished(_Section):
-    """An outside method's result: the target video that the manifest names for the clip."""
+    """An outside method's results: the manifest's finished pairs, or a `folder` of videos for clips of the run."""
 
     kind: Literal["finished"]
+    folder: str | None = Field(None, description="with <clip_id>.mkv, .mp4, .mov or .avi; empty: the manifest's pairs")
+    layout: Literal["target", "full-sbs", "half-sbs", "full-tb", "half-tb"] = Field(
+        "target", description="of the folder's videos: the target view alone, or both, the left one left or above"
+    )
+    swap_eyes: bool = Field(False, description="of the folder's videos: the right view is left or above")
 
 
 class WarpFill(_Section):
@@ -169,7 +183,7 @@ class Ours(SamplerSettings):
     preset: Literal["best", "paper", "reference"] = Field("best", description="where the sampler's keys start from")
     strength: Strength | None = Field(None, description="overrides the run's strength")
     trajectory: Literal["noised", "inverted"] = Field(
-        "noised", description="latents of a given video: the forward process with one noise, or DDIM inversion"
+        "inverted", description="latents of a given video: the forward process with one noise, or DDIM inversion"
     )
     guidance: float | None = Field(None, ge=1, le=100, description="empty: the generator's")
     views: Literal["target", "both"] = Field(
@@ -231,6 +245,7 @@ AnyMethod = MonoCopy | GroundTruth | VaeLimit | Finished | WarpFill | StereoDiff
 Method = Annotated[AnyMethod, Field(discriminator="kind")]
 Metric = Literal[
     "disparity",
+    "achieved",
     "disparity_error",
     "fidelity",
     "fidelity_masked",
@@ -293,7 +308,7 @@ class Met3rScoring(_Section):
         "stereo", description="stereo: the pair's own disparity, no weights, only for rectified pairs"
     )
     geometry_checkpoint: str | None = Field(
-        None, description="official file of raft (raft_large_C_T_SKHT_V2-ff5fadd5.pth), dust3r or mast3r"
+        None, description="official file of raft, dust3r (2.3 GB) or mast3r (2.8 GB); empty: fetched once"
     )
     features: Literal["dinov2", "dino16"] = Field("dinov2", description="dinov2: any DINOv2-style model of torch.hub")
     hub: str = Field(
@@ -302,10 +317,12 @@ class Met3rScoring(_Section):
     )
     entry: str = Field("dinov2_vits14", description="of the repository")
     feature_checkpoint: str | None = Field(
-        None, description="dino_deitsmall16_pretrain.pth, or the entry's; empty: the hub's own"
+        None, description="dino_deitsmall16_pretrain.pth (empty: fetched once), or the entry's (empty: the hub's own)"
     )
     upsampler: Literal["featup", "bilinear", "nearest", "bicubic"] = Field("bilinear", description="of the features")
-    featup_checkpoint: str | None = Field(None, description="FeatUp's dino16_jbu_stack_cocostuff.ckpt, or dinov2_...")
+    featup_checkpoint: str | None = Field(
+        None, description="FeatUp's dino16_jbu_stack_cocostuff.ckpt, or dinov2_...; empty: fetched once"
+    )
     featup_norm: bool = Field(True, description="the file has a norm over channels; those in FeatUp's no_norm do not")
     shorter_side: int | None = Field(
         None,
@@ -317,18 +334,6 @@ class Met3rScoring(_Section):
     radius: float = Field(0.01, gt=0, le=1, description="of a point; the raster reaches from -1 to 1")
     points_per_pixel: int = Field(10, ge=1, le=100, description="nearest points that a pixel blends")
     batch: int = Field(8, ge=1, le=1024, description="pairs at a time; memory grows with it and with the frames")
-
-    @model_validator(mode="after")
-    def _names_its_files(self) -> Self:
-        needs = {
-            "geometry_checkpoint": (self.geometry != "stereo", f"geometry {self.geometry}"),
-            "feature_checkpoint": (self.features == "dino16", "features dino16"),
-            "featup_checkpoint": (self.upsampler == "featup", "upsampler featup"),
-        }
-        for key, (needed, what) in needs.items():
-            if needed and getattr(self, key) is None:
-                raise ValueError(f"{what} needs '{key}', the file with its weights; see docs/reference.md")
-        return self
 
 
 class Scoring(_Section):
@@ -343,6 +348,17 @@ class Tables(_Section):
 
     bootstrap_samples: int = Field(2000, ge=100, le=100_000, description="resamples of the clips")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals")
+    compare_with: str | None = Field(
+        None, description="method that paired.csv subtracts; empty: 'ours', else the first that is no control"
+    )
+
+
+class DepthTables(_Section):
+    """The paper's tables that compare depths: the methods that make their rows."""
+
+    table3: list[str] = Field([], description="estimators")
+    table4: list[str] = Field([], description="dissolve steps, simple and complex scenes apart")
+    table6: list[str] = Field([], description="resolutions")
 
 
 class WarpTiming(_Section):
@@ -365,12 +381,20 @@ class Config(_Section):
     """One run."""
 
     run: Name = Field(description="results lie under <results>/<run>/")
-    results: str = Field("results", description="folder, relative to where Snakemake is started")
+    results: FolderForRules = Field("results", description="folder, relative to where Snakemake is started")
     manifest: str = Field(description="CSV file with the clips")
-    published: str = Field("benchmark/published", description="folder with the paper's tables")
+    published: FolderForRules = Field("benchmark/published", description="folder with the paper's tables")
     seed: int = Field(123, ge=0, lt=2**63, description="of everything random; rows may have their own")
     strength: Strength = 4.0
-    batch_size: int = Field(16, ge=1, le=10_000, description="clips a job, on average; changes no result and no path")
+    batch_size: int = Field(
+        16,
+        ge=1,
+        le=10_000,
+        description="clips a job, on average; more, if there would be over 128 batches",
+    )
+    discard_latents: bool = Field(
+        False, description="delete trajectories and other latents after their last use; what needs them makes them anew"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is any")
     weights_folder: str | None = Field(None, description="for fetched weights; default: the Hugging Face cache")
     video: VideoFormat = VideoFormat()
@@ -387,6 +411,7 @@ class Config(_Section):
     ablations: dict[Name, list[str]] = Field(
         {}, description="methods that one table and picture compare; the last is what the others are subtracted from"
     )
+    depth_tables: DepthTables = DepthTables()
     warp_timing: WarpTiming = WarpTiming()
 
 
@@ -421,7 +446,7 @@ def parse_config(content: Mapping[str, Any], where: str) -> Config:
         config = Config.model_validate(content)
     except ValidationError as error:
         raise InputError(_listing(where, describe(error, Config))) from error
-    problems = [*_unknown_references(config), *_ablation_mistakes(config)]
+    problems = [*_unknown_references(config), *_comparison_mistakes(config)]
     if problems:
         raise InputError(_listing(where, problems))
     return config
@@ -438,29 +463,46 @@ def _unknown_references(config: Config) -> Iterator[str]:
         if depth is not None and depth not in config.depths:
             yield f"methods.{name}.depth: there is no depth variant '{depth}'{suggest(depth, config.depths)}"
     yield from _derivation_problems(config.depths)
+    compared = config.tables.compare_with
+    if compared is not None and compared not in config.methods:
+        yield f"tables.compare_with: there is no method '{compared}'{suggest(compared, config.methods)}"
     for metric, network in NETWORK_METRICS.items():
         if metric in config.metrics and getattr(config.scoring, network) is None:
             yield f"metrics: '{metric}' runs a network: name it in 'scoring.{network}'"
 
 
-def _ablation_mistakes(config: Config) -> Iterator[str]:
+def _comparison_mistakes(config: Config) -> Iterator[str]:
     for ablation, methods in config.ablations.items():
+        yield from _method_mistakes(f"ablations.{ablation}", methods, config)
+    for table, methods in config.depth_tables:
+        if methods:
+            yield from _method_mistakes(f"depth_tables.{table}", methods, config)
         for name in methods:
-            if name not in config.methods:
-                yield f"ablations.{ablation}: there is no method '{name}'{suggest(name, config.methods)}"
-        if len(methods) < 2:
-            yield f"ablations.{ablation}: compares {len(methods)} methods; name at least two of the run's"
-        if len(set(methods)) < len(methods):
-            yield f"ablations.{ablation}: names a method twice; name each once"
+            if name in config.methods and not hasattr(config.methods[name], "depth"):
+                yield f"depth_tables.{table}: method '{name}' takes no depth; name methods that do"
+
+
+def _method_mistakes(key: str, methods: list[str], config: Config) -> Iterator[str]:
+    for name in methods:
+        if name not in config.methods:
+            yield f"{key}: there is no method '{name}'{suggest(name, config.methods)}"
+    if len(methods) < 2:
+        yield f"{key}: compares {len(methods)} methods; name at least two of the run's"
+    if len(set(methods)) < len(methods):
+        yield f"{key}: names a method twice; name each once"
 
 
 def _derivation_problems(depths: Mapping[str, AnyDepth]) -> Iterator[str]:
     for name, settings in depths.items():
+        if isinstance(settings, ProgressiveDepth):
+            yield from _level_problems(name, settings, depths)
         if not isinstance(settings, DerivedDepth):
             continue
         base = depths.get(settings.depth)
         if base is None:
             yield f"depths.{name}.depth: there is no depth variant '{settings.depth}'{suggest(settings.depth, depths)}"
+        elif isinstance(base, ProgressiveDepth):
+            yield f"depths.{name}.depth: '{settings.depth}' is progressive; derive from one of its levels"
         elif isinstance(base, DerivedDepth):
             yield (
                 f"depths.{name}.depth: '{settings.depth}' is derived itself; name what it is derived from "
@@ -468,6 +510,14 @@ def _derivation_problems(depths: Mapping[str, AnyDepth]) -> Iterator[str]:
             )
         if settings.dissolve is not None:
             yield from _dissolver_problems(name, settings, depths)
+
+
+def _level_problems(name: str, settings: ProgressiveDepth, depths: Mapping[str, AnyDepth]) -> Iterator[str]:
+    for index, (_, level) in enumerate(settings.levels):
+        if level not in depths:
+            yield f"depths.{name}.levels.{index}: there is no depth variant '{level}'{suggest(level, depths)}"
+        elif isinstance(depths[level], ProgressiveDepth):
+            yield f"depths.{name}.levels.{index}: '{level}' is progressive itself; name its levels here"
 
 
 def _dissolver_problems(name: str, settings: DerivedDepth, depths: Mapping[str, AnyDepth]) -> Iterator[str]:

@@ -43,6 +43,17 @@ def fetch(address: str, sha256: str, folder: Path) -> Path:
     return path
 
 
+def fetch_unverified(address: str, path: Path) -> Path:
+    """Download a file of which no checksum is known, and return its path.
+
+    Raises:
+        InputError: it can't be downloaded, or is larger than 2 GiB. Nothing is kept then.
+    """
+    with atomic_path(path) as temporary:
+        _download(address, temporary)
+    return path
+
+
 def verify(path: Path, sha256: str | None) -> None:
     """Compare a local file with the checksum the manifest gives for it, if it gives one.
 

@@ -5,13 +5,14 @@ marker, the one file that Snakemake follows. The artefacts themselves are not Sn
 outputs of a failed job, and a failed clip must not cost its batch the clips that succeeded.
 """
 
+import gc
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from stereozero.artifacts import damage, read_record, write_json
-from stereozero.errors import InputError
+from stereozero.artifacts import Artifact, read_record, write_json
 from stereozero.manifest import Clip
 from stereozero.plan import Plan
 from stereozero.stages.baseline import BASELINE
@@ -73,8 +74,13 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Unique name, used as the rule's."""
+        """Unique name."""
         return "_".join(part for part in (self.stage.name, self.variant, self.batch) if part)
+
+    @property
+    def rule(self) -> str:
+        """Name of the rule that the jobs of all batches share."""
+        return f"{self.stage.name}_{self.variant or 'batch'}"
 
     @property
     def title(self) -> str:
@@ -86,67 +92,80 @@ class Job:
     @property
     def arguments(self) -> list[str]:
         """Arguments of the command line that runs the job, without the plan's path."""
+        return self.arguments_with(self.marker)
+
+    def arguments_with(self, marker: Path) -> list[str]:
+        """Arguments for something else that is done with the job's clips, which writes a marker of its own."""
         variant = ["--variant", self.variant] if self.variant else []
-        return [self.stage.name, *variant, "--marker", str(self.marker), "--clips", *self.clip_ids]
+        return [self.stage.name, *variant, "--marker", str(marker), "--clips", *self.clip_ids]
 
 
 def plan_jobs(plan: Plan) -> list[Job]:
     """Return every job of a plan; a job stands behind those it needs."""
+    variants = [(stage, variant) for stage in STAGES for variant in stage.variants(plan)]
+    batches = plan.batches(plan.clips).items()
+    gc.disable()  # a plan makes millions of short-lived objects without cycles; to look for cycles takes long
+    try:
+        return [job for batch, clips in batches for job in _jobs_of_batch(plan, variants, batch, clips)]
+    finally:
+        gc.enable()
+
+
+def _jobs_of_batch(
+    plan: Plan, variants: Sequence[tuple[Stage, str]], batch: str, clips: Sequence[Clip]
+) -> Iterator[Job]:
+    """Yield a batch's jobs. An artefact is made from those of its own clip, so no other batch is to be known."""
     producers: dict[Path, Path] = {}  # folder of an artefact -> marker of the job that makes it
-    jobs: list[Job] = []
-    for stage in STAGES:
-        for variant in stage.variants(plan):
-            for batch, clips in plan.batches(stage.clips(plan, variant)).items():
-                job = _job(plan, stage, variant, batch, clips, producers)
-                jobs.append(job)
-    return jobs
+    for stage, variant in variants:
+        artifacts = [artifact for clip in clips for artifact in stage.artifacts(plan, variant, clip)]
+        if artifacts:
+            job = _job(plan, stage, variant, batch, artifacts, producers)
+            producers |= {artifact.folder: job.marker for artifact in artifacts}
+            yield job
 
 
-def _job(plan: Plan, stage: Stage, variant: str, batch: str, clips: Sequence[Clip], producers: dict[Path, Path]) -> Job:
-    marker = plan.paths.marker(stage.name, variant, batch)
-    artifacts = [artifact for clip in clips for artifact in stage.artifacts(plan, variant, clip)]
-    needs = {producers.get(path.parent, path) for artifact in artifacts for path in artifact.inputs.values()}
-    producers.update({artifact.folder: marker for artifact in artifacts})
+def _job(
+    plan: Plan, stage: Stage, variant: str, batch: str, artifacts: Sequence[Artifact], producers: Mapping[Path, Path]
+) -> Job:
+    files = {path for artifact in artifacts for path in artifact.inputs.values()}
     return Job(
         stage=stage,
         variant=variant,
         batch=batch,
-        clip_ids=tuple(clip.clip_id for clip in clips),
-        marker=marker,
-        needs=tuple(sorted(needs)),
-        fingerprint=stage.fingerprint(plan, variant, clips),
+        clip_ids=tuple(dict.fromkeys(artifact.clip_id for artifact in artifacts)),
+        marker=plan.paths.marker(stage.name, variant, batch),
+        needs=tuple(sorted({producers.get(path.parent, path) for path in files})),
+        fingerprint=stage.fingerprint(artifacts),
         log=plan.paths.log(stage.name, variant, batch),
     )
 
 
+def readers(jobs: Sequence[Job]) -> dict[Path, list[Path]]:
+    """Return marker -> markers of the jobs that read what its job makes."""
+    found: dict[Path, list[Path]] = {}
+    for job in jobs:
+        for need in job.needs:
+            found.setdefault(need, []).append(job.marker)
+    return found
+
+
 def write_marker(path: Path, plan: Plan, stage: Stage, variant: str, clips: Sequence[Clip]) -> None:
-    """Write a job's marker: every artefact of the job with its files' checksums."""
-    folders = [artifact.folder for clip in clips for artifact in stage.artifacts(plan, variant, clip)]
-    write_json(path, {str(folder.relative_to(plan.paths.root)): _checksums(folder) for folder in folders})
+    """Write a job's marker: the job's fingerprint, and every artefact of it with its files' checksums."""
+    artifacts = [artifact for clip in clips for artifact in stage.artifacts(plan, variant, clip)]
+    folders = [artifact.folder for artifact in artifacts]
+    checksums = {str(folder.relative_to(plan.paths.root)): _checksums(folder) for folder in folders}
+    write_json(path, {"fingerprint": stage.fingerprint(artifacts), "artifacts": checksums})
+
+
+def read_marker(path: Path) -> Mapping[str, Any]:
+    """Return a marker's fingerprint and artefacts; both empty if there is no marker that can be read."""
+    nothing = {"fingerprint": "", "artifacts": {}}
+    try:
+        return nothing | json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return nothing
 
 
 def _checksums(folder: Path) -> dict[str, str]:
     record = read_record(folder) or {"files": {}}
     return {name: facts["sha256"] for name, facts in record["files"].items()}
-
-
-def damaged_artifacts(root: Path) -> dict[Path, dict[str, str]]:
-    """Check every artefact of a run that some job has finished against its checksums.
-
-    Args:
-        root: the run's folder.
-
-    Returns:
-        For each job's marker: folder of a damaged artefact -> what is wrong. Empty where nothing is.
-
-    Raises:
-        InputError: there is no run in the folder.
-    """
-    if not (root / "jobs").is_dir():
-        raise InputError(f"{root}: is not the folder of a run (no 'jobs' in it); name one such as results/demo")
-    findings: dict[Path, dict[str, str]] = {}
-    for marker in sorted((root / "jobs").rglob("*.json")):
-        folders = json.loads(marker.read_text(encoding="utf-8"))
-        problems = {name: damage(root / name) for name in folders}
-        findings[marker] = {name: problem for name, problem in problems.items() if problem}
-    return findings

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -19,8 +19,9 @@ from stereozero.config import NAME_PATTERN, Strength, describe, suggest
 from stereozero.errors import InputError
 
 _ADDRESS = re.compile(r"^https?://", re.IGNORECASE)
-_FILES = ("image", "end_image", "source_video", "target_video", "truth_video", "disparity")
+_FILES = ("image", "end_image", "source_video", "target_video", "stereo_video", "truth_video", "disparity")
 
+Layout = Literal["full-sbs", "half-sbs", "full-tb", "half-tb"]
 Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -50,6 +51,10 @@ class Clip(BaseModel):
     source_video_sha256: Checksum | None = None
     target_video: str | None = Field(None, description="finished target view, to be scored as method kind 'finished'")
     target_video_sha256: Checksum | None = None
+    stereo_video: str | None = Field(None, description="finished pair in one picture, instead of the two videos")
+    stereo_video_sha256: Checksum | None = None
+    layout: Layout | None = Field(None, description="of stereo_video: left view left or above; half: views squeezed")
+    swap_eyes: bool = Field(False, description="of stereo_video: the right view is left or above")
     truth_video: str | None = Field(None, description="true target view, where there is one")
     truth_video_sha256: Checksum | None = None
     disparity: str | None = Field(None, description="disparity file or grey video, for the estimator 'given'")
@@ -80,7 +85,7 @@ class Clip(BaseModel):
             return ClipKind.WORLD
         if self.image is not None:
             return ClipKind.IMAGE
-        return ClipKind.PAIR if self.target_video is not None else ClipKind.VIDEO
+        return ClipKind.PAIR if self.target_video or self.stereo_video else ClipKind.VIDEO
 
     def files(self) -> dict[str, str]:
         """Return column -> path or address of every file the row names."""
@@ -97,12 +102,17 @@ def is_address(value: str) -> bool:
 
 
 def _kind_problems(cells: Mapping[str, str]) -> Iterator[str]:
-    starts = [column for column in ("image", "source_video", "world_seed") if column in cells]
+    starts = [column for column in ("image", "source_video", "stereo_video", "world_seed") if column in cells]
     if len(starts) != 1:
         found = f"found {' and '.join(starts)}" if starts else "found none of them"
-        yield f"a clip starts from exactly one of image (with a prompt), source_video or world_seed, {found}"
+        known = "image (with a prompt), source_video, stereo_video or world_seed"
+        yield f"a clip starts from exactly one of {known}, {found}"
     if "target_video" in cells and "source_video" not in cells:
         yield "target_video is given without source_video: a finished pair needs both"
+    if "stereo_video" in cells and "layout" not in cells:
+        yield f"stereo_video needs layout, how it holds the two views: {', '.join(get_args(Layout))}"
+    for column in sorted({"layout", "swap_eyes"} & cells.keys() if "stereo_video" not in cells else ()):
+        yield f"{column} is given without stereo_video, which it describes"
     if "world_seed" in cells:
         if "scene" not in cells:
             yield "a world clip needs scene: 'simple' or 'complex'"

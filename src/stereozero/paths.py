@@ -15,7 +15,8 @@ Layout under ``<results>/<run>/``, one folder a clip at the end of each path::
     targets/<method>/<clip>/           target.mkv, for some methods blank.mkv, latents.safetensors
     delivery/<method>/<clip>/          side by side, anaglyph, ...
     scores/<method>/<metric>/<clip>/   scores.json
-    tables/                            scores.csv, table1.csv, table1.md
+    tables/                            scores.csv; table1 and paired, .csv and .md each
+    tables/table3.csv, table3.md, ...  of each table that compares depths, with pictures table3-<clip>.png
     tables/ablations/                  <name>.csv, .md and .png of each ablation
     tables/figure7/                    <clip>.png of each clip
     gallery/                           index.html and contact sheets
@@ -27,6 +28,7 @@ Layout under ``<results>/<run>/``, one folder a clip at the end of each path::
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from stereozero.manifest import Clip, ClipKind
@@ -50,7 +52,7 @@ class RunPaths:
     results: Path
     run: str
 
-    @property
+    @cached_property
     def root(self) -> Path:
         """Folder of this run."""
         return self.results / self.run
@@ -93,7 +95,7 @@ class RunPaths:
 
     def world(self, clip_id: str) -> Path:
         """Folder of a rendered clip."""
-        return self.root / "world" / clip_id
+        return self.root / f"world/{clip_id}"
 
     def weights(self, model: str) -> Path:
         """Checksum and size of a fetched model's file; written when it has been verified."""
@@ -123,7 +125,7 @@ class RunPaths:
     def truth(self, clip: Clip, strength: float) -> Path:
         """Folder of the true target view: rendered for a strength, or as the manifest gives it."""
         if clip.kind is ClipKind.WORLD:
-            return self.root / "truth" / strength_name(strength) / clip.clip_id
+            return self.root / f"truth/{strength_name(strength)}/{clip.clip_id}"
         return self.inputs(clip.clip_id)
 
     def truth_video(self, clip: Clip, strength: float) -> Path:
@@ -144,7 +146,7 @@ class RunPaths:
 
     def depth(self, variant: str, clip_id: str) -> Path:
         """Folder of one depth variant of a clip."""
-        return self.root / "depth" / variant / clip_id
+        return self.root / f"depth/{variant}/{clip_id}"
 
     def depth_picture(self, clip_id: str) -> Path:
         """Picture of a clip's depth variants, side by side."""
@@ -152,32 +154,41 @@ class RunPaths:
 
     def disparity(self, variant: str, clip_id: str) -> Path:
         """Disparity file of one depth variant of a clip."""
-        return self.depth(variant, clip_id) / "disparity.safetensors"
+        return self.root / f"depth/{variant}/{clip_id}/disparity.safetensors"
 
     def target(self, method: str, clip_id: str) -> Path:
         """Folder of one method's result for a clip."""
-        return self.root / "targets" / method / clip_id
+        return self.root / f"targets/{method}/{clip_id}"
 
     def target_video(self, method: str, clip_id: str) -> Path:
         """Target view that a method made of a clip."""
-        return self.target(method, clip_id) / "target.mkv"
+        return self.root / f"targets/{method}/{clip_id}/target.mkv"
 
     def delivery(self, method: str, clip_id: str) -> Path:
         """Folder of the files for players."""
-        return self.root / "delivery" / method / clip_id
+        return self.root / f"delivery/{method}/{clip_id}"
 
     def scores(self, method: str, metric: str, clip_id: str) -> Path:
         """One metric's scores of one method's result for a clip."""
-        return self.root / "scores" / method / metric / clip_id / "scores.json"
+        return self.root / f"scores/{method}/{metric}/{clip_id}/scores.json"
 
     @property
     def tables(self) -> Path:
         """Folder of the tables."""
         return self.root / "tables"
 
+    @property
+    def benchmark(self) -> Path:
+        """Folder of the tables that are kept with the repository; relative to where Snakemake is started."""
+        return Path("benchmark") / "tables" / self.run
+
     def figure7(self, clip_id: str) -> Path:
         """A clip's picture of frames x methods."""
         return self.tables / "figure7" / f"{clip_id}.png"
+
+    def depth_table(self, table: str, suffix: str) -> Path:
+        """A table that compares depths (``.csv``, ``.md``), or its picture of a clip (``-<clip>.png``)."""
+        return self.tables / f"{table}{suffix}"
 
     def ablation(self, name: str, suffix: str) -> Path:
         """An ablation's table (``.csv``, ``.md``) or picture (``.png``)."""

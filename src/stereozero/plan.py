@@ -17,7 +17,7 @@ from stereozero.artifacts import canonical_json, write_json
 from stereozero.backbones.variants import Variant
 from stereozero.config import AnyMethod, Config, GivenDepth, WorldDepth, parse_config
 from stereozero.depth.models import missing_files as missing_depth_files
-from stereozero.depth.settings import DerivedDepth
+from stereozero.depth.settings import DerivedDepth, ProgressiveDepth
 from stereozero.errors import InputError
 from stereozero.generator import advice, misfits, model_files, size_misfits, variant_of
 from stereozero.manifest import Clip, ClipKind, load_manifest, rows_as_json
@@ -26,6 +26,9 @@ from stereozero.stereo.settings import SamplerSettings
 from stereozero.weights import generator_model
 
 log = logging.getLogger(__name__)
+
+MOST_BATCHES = 128
+"""Batches of a run at most: with some thirty rules, what Snakemake plans in seconds."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Plan:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of all that a table or page of the whole run may show."""
-        config = self.config.model_dump(mode="json", exclude={"batch_size", "device", "warp_timing"})
+        config = self.config.model_dump(mode="json", exclude={"batch_size", "device", "warp_timing", "discard_latents"})
         return hashlib.sha256(canonical_json([config, rows_as_json(self.clips)]).encode()).hexdigest()[:16]
 
     def published(self, table: str) -> Path:
@@ -108,10 +111,22 @@ class Plan:
                 return clip.kind is ClipKind.WORLD
             case DerivedDepth(depth=changed):
                 return self.supplies(changed, clip)
+            case ProgressiveDepth(levels=levels):
+                return all(self.supplies(level, clip) for _, level in levels)
             case _:
                 return self.has_source(clip)
 
-    def dissolve_step(self, depth: str, clip: Clip) -> int | None:
+    def depth_levels(self, depth: str) -> Mapping[int, str]:
+        """Return first sampling step, of 50 -> the variant that gives the disparity from it on, the finest last."""
+        settings = self.config.depths[depth]
+        return dict(settings.levels) if isinstance(settings, ProgressiveDepth) else {0: depth}
+
+    def disparity(self, depth: str, clip: Clip) -> Path:
+        """Return the disparity of a depth variant; of a progressive one, the finest."""
+        *_, finest = self.depth_levels(depth).values()
+        return self.paths.disparity(finest, clip.clip_id)
+
+    def dissolve_step(self, depth: str, clip: Clip) -> int | Literal["adaptive"] | None:
         """Return the step to which a derived variant dissolves a clip: the row's own, else the variant's."""
         step = self.config.depths[depth].dissolve
         if step is None or clip.dissolve_step is None:
@@ -141,7 +156,7 @@ class Plan:
             case "ground-truth":
                 return self.has_truth(clip)
             case "finished":
-                return clip.target_video is not None
+                return self.finished_video(method, clip) is not None
             case "warp-fill":
                 return self.supplies(settings.depth, clip)
             case "stereodiffusion" | "external":
@@ -150,6 +165,14 @@ class Plan:
                 return self.has_truth(clip)
             case "ours":
                 return self.supplies(settings.depth, clip)
+
+    def finished_video(self, method: str, clip: Clip) -> Path | None:
+        """Return the file with an outside method's result for a clip: of its folder, else of the manifest's pair."""
+        folder = self.config.methods[method].folder
+        if folder is None:
+            return self.paths.inputs(clip.clip_id) / "target.mkv" if clip.kind is ClipKind.PAIR else None
+        files = (Path(folder) / f"{clip.clip_id}{suffix}" for suffix in (".mkv", ".mp4", ".mov", ".avi"))
+        return next((path for path in files if path.is_file()), None)
 
     @cached_property
     def obstacles(self) -> Mapping[str, str]:
@@ -203,13 +226,14 @@ class Plan:
         """Group clips into batches, by a hash of their ids.
 
         The number of batches is a power of two, so a clip more or less leaves the others where they were (until the
-        number doubles). A batch holds about ``batch_size`` clips or fewer. Neither results nor paths depend on it.
+        number doubles). A batch holds about ``batch_size`` clips or fewer, or more where there would be over
+        :data:`MOST_BATCHES`. Neither results nor paths of artefacts depend on it.
 
         Returns:
             Batch name, such as ``3of8``, to the batch's clips in the manifest's order; no batch is empty.
         """
         count = 1
-        while count * self.config.batch_size < len(self.clips):
+        while count * self.config.batch_size < len(self.clips) and count < MOST_BATCHES:
             count *= 2
         groups: dict[str, list[Clip]] = {}
         for clip in clips:
@@ -263,13 +287,15 @@ def _mismatches(plan: Plan) -> Iterator[str]:
         if method.kind in ("ours", "vae-limit") and plan.config.generator is None:
             yield f"methods.{name}: {method.kind} samples with the generator; add the section 'generator'"
     needed = {method.depth for method in plan.config.methods.values() if hasattr(method, "depth")}
-    finished = [name for name, method in plan.config.methods.items() if method.kind == "finished"]
+    finished = {name: method for name, method in plan.config.methods.items() if method.kind == "finished"}
     yield from _adapter_mistakes(plan)
     for name in plan.config.methods:
         if name in plan.obstacles:
             continue
         if any(map(plan.has_source, plan.clips)) and not plan.method_clips(name):
             yield f"methods.{name}: no clip has what this method needs; remove it or add such clips"
+            if name in finished and finished[name].folder is not None:
+                yield f"methods.{name}.folder: {finished[name].folder} has no video named after a clip of the manifest"
     yield from _early_last_warps(plan)
     for clip in plan.clips:
         if clip.kind in (ClipKind.VIDEO, ClipKind.WORLD) and needed and not any(plan.supplies(d, clip) for d in needed):
@@ -277,8 +303,8 @@ def _mismatches(plan: Plan) -> Iterator[str]:
                 f"clip '{clip.clip_id}': none of the depth variants in use ({', '.join(sorted(needed))}) can give its "
                 "disparity; name a file in the column 'disparity' or use another depth variant"
             )
-        if clip.kind is ClipKind.PAIR and not finished:
-            yield f"clip '{clip.clip_id}': has a target_video; add a method of the kind 'finished' to score it"
+        if clip.kind is ClipKind.PAIR and not any(method.folder is None for method in finished.values()):
+            yield f"clip '{clip.clip_id}': is a finished pair; add a method of the kind 'finished' to score it"
 
 
 def _adapter_mistakes(plan: Plan) -> Iterator[str]:

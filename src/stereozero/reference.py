@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from stereozero.config import AnyDepth, AnyGenerator, AnyMethod, ClipScoring, Config, Met3rScoring
 from stereozero.manifest import Clip
-from stereozero.metrics import METRICS
+from stereozero.metrics import DERIVED, METRICS, Score
 
 _BOUNDS = {Ge: ("ge", "≥"), Gt: ("gt", ">"), Le: ("le", "≤"), Lt: ("lt", "<")}
 
@@ -144,8 +144,15 @@ def _default(field: FieldInfo) -> str:
 
 
 def _scores() -> Iterable[str]:
+    yield "Summary tables name some columns longer than `scores.csv` does; the longer name follows in brackets."
+    yield ""
     yield "| score | metric | unit | better | meaning |"
     yield "|---|---|---|---|---|"
     for metric in METRICS.values():
-        for score in metric.scores:
-            yield f"| `{score.name}` | {metric.name} | {score.unit} | {score.better} | {score.description} |"
+        yield from (_score(score, metric.name) for score in metric.scores)
+    yield from (_score(score, "derived") for score in DERIVED)
+
+
+def _score(score: Score, metric: str) -> str:
+    title = f" (`{score.column}`)" if score.column else ""
+    return f"| `{score.name}`{title} | {metric} | {score.unit} | {score.better} | {score.description} |"

@@ -1,16 +1,33 @@
 """Tables: every score in one tidy frame, and summaries of it with intervals over clips."""
 
 import json
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
+from stereozero.config import AnyMethod, Ours
 from stereozero.metrics import SCORES
+from stereozero.metrics.achieved import MET3R_STEREO, stereo_score
 from stereozero.metrics.statistics import BootstrapParameters, Estimate, estimate_difference, estimate_mean
 from stereozero.plan import Plan
 
-TABLE1_SCORES = (
+VIEW_SCORES = (
+    "clip_text",
+    "clip_text_squeezed",
+    "clip_text_source",
+    "clip_frame",
+    "clip_frame_squeezed",
+    "met3r",
+    "met3r_one_way",
+    "met3r_stereo",
+    "disparity_kept",
+    "disparity_p01",
+    "disparity_p99",
+)
+"""The paper's scores, and the disparity achieved, without which they say little."""
+TRUTH_SCORES = (
     "psnr",
     "ssim",
     "ms_ssim",
@@ -18,13 +35,21 @@ TABLE1_SCORES = (
     "psnr_masked",
     "ssim_masked",
     "siou_masked",
-    "disparity_p01",
-    "disparity_p99",
     "disparity_error_mean",
     "colour_matched",
     "flicker_excess",
     "window_rows",
 )
+"""Distance from the true view, where it is known, and what disturbs viewers."""
+TABLE1_SCORES = (*VIEW_SCORES, *TRUTH_SCORES)
+CONTROLS = ("mono-copy", "ground-truth", "vae-limit")
+"""Kinds of method that are controls; see :func:`is_control`."""
+PUBLISHED_COLUMNS = {
+    "clip_t": "published_clip_text_x100",
+    "clip_f": "published_clip_frame_x100",
+    "met3r": "published_met3r_x100",
+}
+"""The paper's scores -> columns in which they stand in our tables."""
 _ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
 
 
@@ -63,17 +88,28 @@ def _score_rows(plan: Plan) -> Iterable[tuple]:
     for name, method in plan.config.methods.items():
         for clip in plan.method_clips(name):
             about = (clip.clip_id, clip.scene or "", name, method.kind, plan.strength(clip, name))
+            measured: dict[str, float | None] = {}
             for metric in plan.config.metrics:
                 path = plan.paths.scores(name, metric, clip.clip_id)
                 if path.is_file():
-                    yield from _metric_rows(about, metric, path)
+                    content = json.loads(path.read_text(encoding="utf-8"))
+                    measured |= content["clip"]
+                    yield from _metric_rows(about, metric, content)
+            yield from _derived_rows(about, measured)
 
 
-def _metric_rows(about: tuple, metric: str, path: Path) -> Iterable[tuple]:
-    content = json.loads(path.read_text(encoding="utf-8"))
+def _metric_rows(about: tuple, metric: str, content: Mapping[str, Any]) -> Iterable[tuple]:
     for score, value in content["clip"].items():
         remarks = [text for text in content["notes"] if score in _named(text)]
         yield (*about, metric, score, SCORES[score].unit, SCORES[score].better, value, "; ".join(remarks))
+
+
+def _derived_rows(about: tuple, measured: Mapping[str, float | None]) -> Iterable[tuple]:
+    """Yield scores that follow from those of several metrics, where all of these were measured."""
+    if {"met3r", "disparity_kept"} <= measured.keys():
+        value = stereo_score(measured["met3r"], measured["disparity_kept"])
+        remark = "met3r_stereo: undefined because met3r or disparity_kept is" if value is None else ""
+        yield (*about, "derived", MET3R_STEREO.name, MET3R_STEREO.unit, MET3R_STEREO.better, value, remark)
 
 
 def _named(remark: str) -> set[str]:
@@ -126,7 +162,25 @@ def paired_differences(
             ours, other = _values_by_clip(of_method, name), _values_by_clip(subtracted, name)
             row |= _estimate_columns(name, estimate_difference(ours, other, parameters))
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else ["method", "clips"])
+
+
+def is_control(method: AnyMethod) -> bool:
+    """True if a method is none, but what the scores of others are to be read against."""
+    return method.kind in CONTROLS or (isinstance(method, Ours) and method.is_control)
+
+
+def reference_method(plan: Plan) -> str:
+    """Return the method that paired differences are taken from.
+
+    The one that the config names in ``tables.compare_with``; else ``ours``; else the first of the kind 'ours'; else the
+    first; controls only where there is nothing else.
+    """
+    methods = plan.config.methods
+    candidates = [name for name, method in methods.items() if not is_control(method)]
+    ours = [name for name in candidates if methods[name].kind == "ours"]
+    names = (plan.config.tables.compare_with, "ours", *ours, *candidates, *methods)
+    return next(name for name in names if name in methods and name not in plan.obstacles)
 
 
 def _values_by_clip(scores: pd.DataFrame, name: str) -> dict[str, float]:
@@ -149,34 +203,60 @@ def with_not_run(summary: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
 
 
 def with_published(measured: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """Put published rows under measured ones; the column ``origin`` keeps them apart."""
-    return pd.concat(
-        [measured.assign(origin="measured"), published.assign(origin="published")], ignore_index=True
-    ).pipe(lambda table: table[["origin", *[name for name in table.columns if name != "origin"]]])
+    """Put published rows under measured ones.
+
+    The column ``origin`` keeps them apart, and published scores stand in columns of their own: nothing says that they
+    were computed alike.
+    """
+    marked = published.rename(columns=PUBLISHED_COLUMNS).assign(origin="published")
+    table = pd.concat([measured.assign(origin="measured"), marked], ignore_index=True)
+    return table[["origin", *[name for name in table.columns if name != "origin"]]]
 
 
-def summary_markdown(summary: pd.DataFrame, columns: Sequence[str]) -> str:
-    """Return a summary as a Markdown table: mean and interval in a cell, arrows for what is better."""
+def with_titles(table: pd.DataFrame) -> pd.DataFrame:
+    """Name columns as readers are to see them: with scale, direction, view, frames and crop, see :class:`Score`."""
+    return table.rename(columns=_title)
+
+
+def _title(column: str) -> str:
+    before, name, after = re.fullmatch(r"(difference_|)(.+?)(_low|_high|_clips|)", column).groups()
+    return f"{before}{SCORES[name].title}{after}" if name in SCORES else column
+
+
+def summary_markdown(
+    summary: pd.DataFrame, columns: Sequence[str], leading: Sequence[str] = ("method", "clips")
+) -> str:
+    """Return a summary as a Markdown table: mean and interval in a cell, arrows for what is better.
+
+    Args:
+        summary: as :func:`summarise` returns it.
+        columns: names of the scores to show; those that it lacks are left out.
+        leading: columns in front of the scores, shown as they are.
+    """
     present = [name for name in columns if name in summary.columns]
-    header = ["method", "clips", *map(score_heading, present)]
+    header = [*leading, *map(score_heading, present)]
     lines = [header, ["---"] * len(header)]
     for row in summary.to_dict("records"):
-        lines.append([f"{row['method']}", f"{row['clips']}", *[_cell(row, name) for name in present]])
+        lines.append([*[f"{row[name]}" for name in leading], *[_cell(row, name) for name in present]])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
 def score_heading(name: str) -> str:
-    """Return a score's name with an arrow for what is better, as in 'psnr ↑'."""
-    return f"{name}{_ARROWS[SCORES[name].better]}"
+    """Return a score's title with an arrow for what is better, as in 'psnr ↑'."""
+    return f"{SCORES[name].title}{_ARROWS[SCORES[name].better]}"
 
 
 def _cell(row: dict, name: str) -> str:
     mean, low, high = (row[key] for key in (name, f"{name}_low", f"{name}_high"))
     if pd.isna(mean):
         return "–"
-    interval = "" if pd.isna(low) else f" [{short_number(low)}, {short_number(high)}]"
     fewer = "" if row[f"{name}_clips"] == row["clips"] else f" ({row[f'{name}_clips']} clips)"
-    return f"{short_number(mean)}{interval}{fewer}"
+    return f"{estimate_text(mean, low, high)}{fewer}"
+
+
+def estimate_text(mean: float, low: float | None, high: float | None) -> str:
+    """Return a mean with its interval, if it has one, as in '30.1 [28.4, 31.2]'."""
+    return short_number(mean) + ("" if pd.isna(low) else f" [{short_number(low)}, {short_number(high)}]")
 
 
 def short_number(value: float) -> str:
@@ -194,4 +274,4 @@ def plain_markdown(table: pd.DataFrame) -> str:
 
 def column_legend(columns: Sequence[str]) -> str:
     """Return a Markdown list that says what each score is."""
-    return "".join(f"- `{name}` ({SCORES[name].unit}): {SCORES[name].description}\n" for name in columns)
+    return "".join(f"- `{SCORES[name].title}` ({SCORES[name].unit}): {SCORES[name].description}\n" for name in columns)

@@ -186,6 +186,20 @@ def check_even_size(frames: np.ndarray, where: str | Path) -> None:
         raise InputError(f"{where}: {width}x{height} is an odd size; both must be even, e.g. cropped to {right}")
 
 
+def check_same_frames(first: Path, shape: tuple[int, ...], second: Path, other: tuple[int, ...]) -> None:
+    """Raise InputError unless two videos of a clip, of shapes (F, H, W, 3), agree in length and size."""
+    if shape != other:
+        raise InputError(
+            f"{second}: has {_size(other)}, but {first} has {_size(shape)}; "
+            "the videos of a clip must agree in length and size"
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    frames, height, width, _ = shape
+    return f"{frames} frames of {width}x{height}"
+
+
 def write_lossless(path: Path, frames: np.ndarray, fps: Fraction | float) -> None:
     """Write frames exactly: FFV1 with a checksum per slice, in Matroska (``.mkv``).
 

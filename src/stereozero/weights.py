@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stereozero.artifacts import sha256_of
-from stereozero.config import NETWORK_METRICS, AnyDepth, AnyGenerator, Config
+from stereozero.config import NETWORK_METRICS, AnyDepth, AnyGenerator, ClipScoring, Config, Met3rScoring
 from stereozero.depth.settings import (
     DepthAnythingDepth,
     DepthCrafterDepth,
     DepthProDepth,
     VideoDepthAnythingDepth,
 )
+from stereozero.download import fetch_unverified
 from stereozero.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -31,13 +32,14 @@ class ModelFile:
 
     Attributes:
         name: what the pipeline calls the model.
-        repository: on huggingface.co.
-        file: in the repository.
+        repository: on huggingface.co; empty for a file that is published elsewhere.
+        file: in the repository, or of the address.
         gigabytes: size, for the check of free disk space [1e9 bytes].
         revision: commit it is pinned to, or None where none is known: then the newest.
         sha256: of the file, or None where it is not known.
         setting: config key that names a local copy.
         companions: small files of the repository that are read with it; they are not verified.
+        address: folder on the web where a file outside of huggingface.co lies.
     """
 
     name: str
@@ -48,10 +50,13 @@ class ModelFile:
     sha256: str | None
     setting: str = "generator.checkpoint"
     companions: tuple[str, ...] = ()
+    address: str = ""
 
     @property
     def origin(self) -> str:
         """Where it comes from, for messages."""
+        if self.address:
+            return f"{self.address}/{self.file} ({self.gigabytes:.1f} GB)"
         revision = f", revision {self.revision}" if self.revision else ""
         return f"{self.file} of huggingface.co/{self.repository} ({self.gigabytes:.1f} GB{revision})"
 
@@ -99,6 +104,58 @@ _ALL = (
         revision=None,  # not found
         sha256=None,  # not found
         setting="scoring.clip.checkpoint",
+    ),
+    ModelFile(
+        name="mast3r",
+        repository="naver/MASt3R_ViTLarge_BaseDecoder_512_catmlpdpt_metric",
+        file="model.safetensors",
+        gigabytes=2.75,
+        revision=None,  # not found
+        sha256=None,  # not found
+        setting="scoring.met3r.geometry_checkpoint",
+    ),
+    ModelFile(
+        name="dust3r",
+        repository="naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt",
+        file="model.safetensors",
+        gigabytes=2.28,
+        revision=None,  # not found
+        sha256=None,  # not found
+        setting="scoring.met3r.geometry_checkpoint",
+    ),
+    # Of the files that lie elsewhere than on huggingface.co nobody publishes checksums.
+    ModelFile(
+        name="raft",
+        repository="",
+        address="https://download.pytorch.org/models",
+        file="raft_large_C_T_SKHT_V2-ff5fadd5.pth",
+        gigabytes=0.02,
+        revision=None,
+        sha256=None,
+        setting="scoring.met3r.geometry_checkpoint",
+    ),
+    ModelFile(
+        name="dino16",
+        repository="",
+        address="https://dl.fbaipublicfiles.com/dino/dino_deitsmall16_pretrain",
+        file="dino_deitsmall16_pretrain.pth",
+        gigabytes=0.09,
+        revision=None,
+        sha256=None,
+        setting="scoring.met3r.feature_checkpoint",
+    ),
+    *(
+        ModelFile(
+            name=f"featup-{features}",
+            repository="",
+            address="https://marhamilresearch4.blob.core.windows.net/feature-upsampling-public/pretrained",
+            file=f"{features}_jbu_stack_cocostuff.ckpt",
+            gigabytes=0.2,  # not known, less than that
+            revision=None,
+            sha256=None,
+            setting="scoring.met3r.featup_checkpoint",
+        )
+        for features in ("dino16", "dinov2")
     ),
     ModelFile(
         name="depthcrafter-unet",
@@ -205,11 +262,26 @@ def generator_model(generator: AnyGenerator) -> str | None:
     return f"{generator.kind}-{generator.variant}" if generator.variant else None
 
 
-def scoring_model(config: Config) -> str | None:
-    """Return the name of the published CLIP that a run's metrics need, or None for a saved folder or no such metric."""
-    clip = config.scoring.clip
-    asked_for = any(NETWORK_METRICS.get(metric) == "clip" for metric in config.metrics)
-    return f"clip-{clip.variant}" if clip and clip.variant and asked_for else None
+def scoring_models(config: Config) -> Mapping[str, Mapping[str, str]]:
+    """Return which published models a run's metrics need.
+
+    Returns:
+        Network (a key of ``scoring``) -> its setting that names a local copy -> the model's name in ``REGISTRY``. Only
+        networks that a metric of the run asks for.
+    """
+    asked_for = {NETWORK_METRICS[metric] for metric in config.metrics if metric in NETWORK_METRICS}
+    return {network: _published_parts(getattr(config.scoring, network)) for network in sorted(asked_for)}
+
+
+def _published_parts(settings: ClipScoring | Met3rScoring) -> Mapping[str, str]:
+    if isinstance(settings, ClipScoring):
+        return {"checkpoint": f"clip-{settings.variant}"} if settings.variant else {}
+    parts = {
+        "geometry_checkpoint": None if settings.geometry == "stereo" else settings.geometry,
+        "feature_checkpoint": "dino16" if settings.features == "dino16" else None,
+        "featup_checkpoint": f"featup-{settings.features}" if settings.upsampler == "featup" else None,
+    }
+    return {key: name for key, name in parts.items() if name and getattr(settings, key) is None}
 
 
 def depth_models(depth: AnyDepth) -> tuple[str, ...]:
@@ -229,14 +301,14 @@ def depth_models(depth: AnyDepth) -> tuple[str, ...]:
 
 def needed_models(config: Config) -> Mapping[str, Path | None]:
     """Return name -> local copy that the config names, or None, of every published model that a run needs."""
-    named = {
-        generator_model(config.generator) if config.generator else None: config.generator,
-        scoring_model(config): config.scoring.clip,
-    }
+    scoring = {name: key for parts in scoring_models(config).values() for key, name in parts.items()}
+    named = {generator_model(config.generator) if config.generator else None: config.generator}
+    named |= {name: config.scoring.clip for name, key in scoring.items() if key == "checkpoint"}
     copies = {
         name: Path(settings.checkpoint) if settings.checkpoint else None for name, settings in named.items() if name
     }
-    return copies | {name: None for depth in config.depths.values() for name in depth_models(depth)}
+    others = [*scoring, *[name for depth in config.depths.values() for name in depth_models(depth)]]
+    return copies | {name: None for name in others if name not in copies}
 
 
 def fetch(model: ModelFile, local: Path | None = None, cache: Path | None = None) -> FetchedFile:
@@ -284,6 +356,9 @@ def _find(model: ModelFile, local: Path | None, cache: Path | None) -> Path | No
                 "it is fetched"
             )
         return local
+    if model.address:
+        path = _cache_folder(cache) / "stereozero" / model.file
+        return path if path.is_file() else None
     from huggingface_hub import try_to_load_from_cache
 
     cached = [
@@ -294,12 +369,21 @@ def _find(model: ModelFile, local: Path | None, cache: Path | None) -> Path | No
 
 
 def _download(model: ModelFile, cache: Path | None) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.utils import disable_progress_bars
-
     folder = _cache_folder(cache)
     _check_disk(model, folder)
     log.info("%s: fetching %s to %s", model.name, model.origin, folder)
+    if not model.address:
+        return _download_from_hub(model, cache)
+    try:
+        return fetch_unverified(f"{model.address}/{model.file}", folder / "stereozero" / model.file)
+    except InputError as error:
+        raise InputError(_missing(model, cache, str(error))) from error
+
+
+def _download_from_hub(model: ModelFile, cache: Path | None) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils import disable_progress_bars
+
     disable_progress_bars()  # the log is a file
     try:
         paths = [
@@ -322,14 +406,20 @@ def _check_disk(model: ModelFile, folder: Path) -> None:
 
 
 def _missing(model: ModelFile, cache: Path | None, reason: str) -> str:
+    return (
+        f"{model.name}: its weights are not on this machine and can't be fetched. Missing: {model.origin}; looked in "
+        f"{_cache_folder(cache)} ({reason}). Where there is a network, {_by_hand(model)} here and name its path in the "
+        f"config as {model.setting}"
+    )
+
+
+def _by_hand(model: ModelFile) -> str:
+    if model.address:
+        return f"download {model.address}/{model.file}; then bring the file"
     revision = f" --revision {model.revision}" if model.revision else ""
     files = " ".join((model.file, *model.companions))
     folder, what = (f" --local-dir {model.name}", "folder") if model.companions else ("", "file")
-    return (
-        f"{model.name}: its weights are not on this machine and can't be fetched. Missing: {model.origin}; looked in "
-        f"{_cache_folder(cache)} ({reason}). Where there is a network, run 'hf download {model.repository} "
-        f"{files}{revision}{folder}'; then bring the {what} here and name its path in the config as {model.setting}"
-    )
+    return f"run 'hf download {model.repository} {files}{revision}{folder}'; then bring the {what}"
 
 
 def _cache_folder(cache: Path | None) -> Path:

@@ -53,6 +53,12 @@ def test_an_estimate(network, size):
     assert len(estimate.values.unique()) > 256  # not 8-bit
 
 
+def test_that_frames_are_resized_is_said(network, caplog):
+    caplog.set_level("INFO")
+    DepthAnythingEstimator(network).estimate(random_video(1, 61, 97))
+    assert "video: 97x61 pixels are resized to 518x322 for Depth Anything, and back" in caplog.text
+
+
 def test_frames_are_estimated_one_by_one(network):
     video = random_video(3, 42, 56)
     whole = DepthAnythingEstimator(network, frames_at_once=3).estimate(video).values

@@ -32,6 +32,14 @@ def test_an_estimate(network, size):
     torch.testing.assert_close(estimate.focal_length, torch.full((3,), SIXTY_DEGREES * size[1]))
 
 
+def test_that_frames_are_resized_is_said_and_only_then(network, caplog):
+    caplog.set_level("INFO")
+    DepthProEstimator(network).estimate(random_video(1, 128, 128))
+    assert "resized" not in caplog.text
+    DepthProEstimator(network).estimate(random_video(1, 61, 97))
+    assert "video: 97x61 pixels are resized to 128x128 for Depth Pro, and back" in caplog.text
+
+
 def test_it_is_what_transformers_makes_of_the_network(network):
     video = random_video(2, 320, 400)
     processor = DepthProImageProcessor(size={"height": 128, "width": 128}, do_rescale=False)

@@ -65,7 +65,7 @@ def test_a_dissolve_step_that_is_none(step):
     assert "leave the key out for depth that is not dissolved" in message
 
 
-@pytest.mark.parametrize("step", [1, 50, "row"])
+@pytest.mark.parametrize("step", [1, 50, "row", "adaptive"])
 def test_dissolve_steps(step):
     assert parsed(crafter=CRAFTER, soft=derived(dissolve=step)).depths["soft"].dissolve == step
 
@@ -76,6 +76,8 @@ def test_dissolve_steps(step):
         (derived(), "depths.soft: changes nothing: give at least one of 'propagate', 'dissolve' and 'downsample'"),
         (derived(downsample=3), "depths.soft.downsample: input should be 1, 2 or 4, found 3"),
         (derived(downsample=2, dissolver="crafter"), "depths.soft: 'dissolver' is given without 'dissolve'"),
+        (derived(dissolve=10, agreement=0.8), "depths.soft: 'agreement' is given without 'dissolve: adaptive'"),
+        (derived(dissolve="adaptive", agreement=0), "depths.soft.agreement: input should be greater than 0, found 0"),
         (derived("craftr", downsample=2), "depths.soft.depth: there is no depth variant 'craftr'; did you mean 'craf"),
         (derived("half", downsample=2), "depths.soft.depth: 'half' is derived itself; name what it is derived from"),
         (derived("world", dissolve=9), "depths.soft: 'dissolve' needs 'dissolver', the name of a depthcrafter variant"),
@@ -89,6 +91,32 @@ def test_derived_variants(settings, message):
     assert message in refused(crafter=CRAFTER, world=WORLD, half=derived("world", downsample=2), soft=settings)
 
 
+def progressive(*levels: list) -> dict:
+    return {"estimator": "progressive", "levels": list(levels)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (progressive([0, "half"]), "depths.fine.levels: tuple should have at least 2 items"),
+        (progressive([1, "half"], [20, "world"]), "depths.fine.levels: begin at the steps 1, 20; 0 first and then ris"),
+        (progressive([0, "half"], [20, "world"], [20, "half"]), "depths.fine.levels: begin at the steps 0, 20, 20; 0 "),
+        (progressive([0, "half"], [50, "world"]), "depths.fine.levels.1.0: input should be less than 50, found 50"),
+        (progressive([0, "hlf"], [20, "world"]), "depths.fine.levels.0: there is no depth variant 'hlf'; did you mea"),
+        (progressive([0, "half"], [20, "fine"]), "depths.fine.levels.1: 'fine' is progressive itself; name its levels"),
+        (progressive([0, "half"]) | {"depth": "world"}, "depths.fine.depth: unknown key"),
+    ],
+)
+def test_progressive_variants(settings, message):
+    assert message in refused(world=WORLD, half=derived("world", downsample=2), fine=settings)
+
+
+def test_a_progressive_variant_can_not_be_derived_from():
+    levels = progressive([0, "half"], [20, "world"])
+    message = refused(world=WORLD, half=derived("world", downsample=2), fine=levels, soft=derived("fine", downsample=4))
+    assert "depths.soft.depth: 'fine' is progressive; derive from one of its levels" in message
+
+
 def test_a_dissolver_stands_in_where_the_depth_is_none():
     depths = parsed(crafter=CRAFTER, world=WORLD, soft=derived("world", dissolve=9, dissolver="crafter")).depths
     assert depths["soft"].crafter == "crafter"
@@ -97,4 +125,4 @@ def test_a_dissolver_stands_in_where_the_depth_is_none():
 def test_the_guides_example_is_valid():
     guide = (Path(__file__).parents[2] / "docs" / "depth.md").read_text()
     example = yaml.safe_load(guide.split("```yaml\n")[1].split("```")[0])
-    assert len(parsed(**example["depths"]).depths) == 8
+    assert len(parsed(**example["depths"]).depths) == 10

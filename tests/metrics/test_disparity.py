@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from stereozero.errors import InputError
-from stereozero.metrics.disparity import eyes_look_swapped, measure_disparity, measure_disparity_error
+from stereozero.metrics.disparity import (
+    SWAPPED_EYES,
+    eyes_look_swapped,
+    measure_disparity,
+    measure_disparity_error,
+)
 
 
 def test_percentiles_of_a_known_shift(shifted_views):
@@ -74,11 +79,14 @@ def test_wrong_truth_is_named(shifted_views):
         measure_disparity_error(left, right, np.zeros((1, 64, 95)))
 
 
-def test_swapped_eyes(shifted_views):
+def test_swapped_eyes_are_noticed_and_a_convergence_shift_is_not_taken_for_them(shifted_views):
     left, right = shifted_views(64, 96, 2.0)
-    assert eyes_look_swapped(measure_disparity(left, right).clip["disparity_p50"]) is False
-    assert eyes_look_swapped(measure_disparity(right, left).clip["disparity_p50"]) is True
-    assert eyes_look_swapped(measure_disparity(left, left).clip["disparity_p50"]) is None
-    assert eyes_look_swapped(None) is None
-    assert eyes_look_swapped(float("nan")) is None
-    assert eyes_look_swapped(-1.0, convergence=2.0) is False
+    there, back, copy = (measure_disparity(*views) for views in ((left, right), (right, left), (left, left)))
+    assert not any(SWAPPED_EYES in remark for remark in there.notes + copy.notes)
+    assert any(remark.endswith(SWAPPED_EYES) for remark in back.notes)
+    assert eyes_look_swapped(-0.2, 4.0) is False
+    assert eyes_look_swapped(-4.0, 0.4) is True
+    assert eyes_look_swapped(-2.67, 1.33) is False  # two thirds of the range behind the screen
+    assert eyes_look_swapped(-0.2, 0.3) is None
+    assert eyes_look_swapped(None, None) is None
+    assert eyes_look_swapped(float("nan"), 1.0) is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stereozero.config import NETWORK_METRICS
-from stereozero.metrics import METRICS, SCORES, ClipPair, applicable_metrics
+from stereozero.metrics import DERIVED, METRICS, SCORES, ClipPair, applicable_metrics
 
 WITHOUT_NETWORK = [metric.name for metric in METRICS.values() if metric.network is None]
 
@@ -20,6 +20,7 @@ def full_pair(shifted_views):
         truth=right,
         true_disparity=np.full((2, 64, 96), 2.5),
         mask=np.ones((2, 64, 96), bool),
+        strength=4.0,
     )
 
 
@@ -35,7 +36,8 @@ def test_every_metric_reports_exactly_its_columns_and_fits_json(full_pair):
 
 
 def test_column_names_are_unique_and_described():
-    assert len(SCORES) == sum(len(metric.scores) for metric in METRICS.values())
+    assert len(SCORES) == len(DERIVED) + sum(len(metric.scores) for metric in METRICS.values())
+    assert len({score.title for score in SCORES.values()}) == len(SCORES)
     for score in SCORES.values():
         assert score.name.replace("_", "").isalnum()
         assert score.better in ("higher", "lower", "none")
@@ -70,7 +72,8 @@ def test_inputs_are_not_changed(full_pair):
 
 
 def test_results_repeat_to_the_last_bit(full_pair):
-    again = ClipPair(full_pair.source, full_pair.target, full_pair.truth, full_pair.true_disparity, full_pair.mask)
+    parts = (full_pair.truth, full_pair.true_disparity, full_pair.mask)
+    again = ClipPair(full_pair.source, full_pair.target, *parts, strength=4.0)
     for metric in applicable_metrics(full_pair):
         assert metric.measure(full_pair) == metric.measure(again)
 

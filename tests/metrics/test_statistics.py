@@ -69,3 +69,9 @@ def test_degenerate_samples():
 def test_infinity_is_refused():
     with pytest.raises(InputError, match="infinite"):
         estimate_mean([1.0, math.inf])
+
+
+def test_values_that_differ_by_rounding_alone_have_an_interval(recwarn):
+    estimate = estimate_mean([100.0, 100.0 + 1e-12, 100.0 - 1e-12, 100.0])
+    assert (estimate.low, estimate.high) == pytest.approx((100, 100))
+    assert not recwarn.list

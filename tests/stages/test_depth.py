@@ -12,7 +12,7 @@ from tiny_depth_models import tiny_depth_anything, tiny_depth_pro
 from stereozero.artifacts import read_record
 from stereozero.depth.convention import normalise
 from stereozero.depth.depthcrafter import DepthCrafter
-from stereozero.depth.dissolve import dissolve
+from stereozero.depth.dissolve import PAPER_STEPS, dissolve
 from stereozero.depth.estimate_file import load_estimate, load_latents
 from stereozero.depth.estimator import DepthKind
 from stereozero.disparity_io import load_disparity
@@ -24,7 +24,7 @@ from stereozero.preview import GAP, HEADER_HEIGHT, LABEL_WIDTH
 from stereozero.stages import depth_model
 from stereozero.stages.baseline import BASELINE
 from stereozero.stages.depth import DEPTH, shown_disparity
-from stereozero.stages.depth_pictures import DEPTH_PICTURES
+from stereozero.stages.depth_pictures import DEPTH_PICTURES, shown_label
 from stereozero.stages.derive import DERIVE
 from stereozero.stages.estimate import ESTIMATE
 from stereozero.stages.generate import GENERATE
@@ -145,6 +145,27 @@ def test_the_rows_dissolve_step_overrides_the_variants(config, world_rows, write
     assert np.array_equal(disparity(plan, "by-row", "w2"), disparity(plan, "crafter", "w2"))
 
 
+def test_an_adaptive_level_is_one_of_the_fixed_ones_and_says_which(config):
+    config["depths"] |= {
+        "far": derived(dissolve="adaptive", agreement=0.001),
+        "never": derived(dissolve="adaptive", agreement=1),
+        "from-elsewhere": derived("world", dissolve="adaptive", agreement=1, dissolver="crafter"),
+    }
+    config["depths"] |= {f"t{step}": derived(dissolve=step) for step in PAPER_STEPS}
+    plan = run_depth(config)
+    records = {name: read_record(plan.paths.depth(name, "w1")) for name in ("far", "never", "from-elsewhere")}
+    assert records["far"]["parameters"]["agreement"] == 0.001
+    tried = records["far"]["notes"]["agreement"]
+    level = records["far"]["notes"]["dissolved_to"]
+    kept = [step for step in PAPER_STEPS if tried.get(str(step), 0) >= 0.001]
+    assert level == kept[-1]
+    assert np.array_equal(disparity(plan, "far"), disparity(plan, f"t{level}"))
+    assert records["never"]["notes"]["dissolved_to"] is None
+    assert list(records["never"]["notes"]["agreement"]) == ["10"]
+    assert np.array_equal(disparity(plan, "never"), disparity(plan, "crafter"))
+    np.testing.assert_allclose(disparity(plan, "from-elsewhere"), disparity(plan, "world"), atol=0.01)
+
+
 def test_depth_from_elsewhere_is_dissolved_through_depthcrafter(config):
     config["depths"] |= {
         "soft": derived("world", dissolve=10, dissolver="crafter"),
@@ -254,12 +275,19 @@ def video_config(config, write_manifest, tmp_path):
 
 
 @pytest.mark.parametrize("frames", [1, 2])
-def test_very_short_clips(video_config, frames):
+def test_very_short_clips(video_config, tmp_path, frames):
     noise = np.random.default_rng(0).integers(0, 256, (frames, 32, 48, 3), dtype=np.uint8)
     config = video_config(noise)
-    config["depths"]["soft"] = derived(dissolve=10, propagate="paper", flow="dis")
+    tiny_depth_pro().save_pretrained(tmp_path / "pro")
+    config["depths"] |= {
+        "pro": {"estimator": "depth-pro", "folder": str(tmp_path / "pro")},
+        "calm": derived("pro", propagate="reference", flow="dis"),
+        "soft": derived(dissolve=10, propagate="paper", flow="dis"),
+        "adaptive": derived(dissolve="adaptive"),
+    }
     plan = run_depth(config, clip_ids=("v",))
-    assert disparity(plan, "soft", "v").shape == (frames, 32, 48)
+    for variant in ("calm", "soft", "adaptive"):
+        assert disparity(plan, variant, "v").shape == (frames, 32, 48)
 
 
 def test_sizes_that_the_networks_cannot_take_are_resized_and_it_is_said(video_config, caplog):
@@ -316,6 +344,7 @@ def test_too_little_memory_names_what_takes_less(config, monkeypatch):
 
 def test_all_variants_of_a_clip_are_in_one_picture(config):
     config["depths"]["soft"] = derived(dissolve=10)
+    config["depths"]["progressive"] = {"estimator": "progressive", "levels": [[0, "soft"], [25, "crafter"]]}
     plan = run_depth(config)
     DEPTH_PICTURES.run(plan, "", [plan.clip("w1")])
     picture = load_image(plan.paths.depth_picture("w1"))
@@ -325,6 +354,13 @@ def test_all_variants_of_a_clip_are_in_one_picture(config):
     assert picture.shape[0] == HEADER_HEIGHT + (1 + len(rows)) * row_height
     bands = [picture[HEADER_HEIGHT + index * row_height :][: row_height - GAP, LABEL_WIDTH:] for index in range(4)]
     assert all(not np.array_equal(one, other) for one, other in pairwise(bands))
+
+
+def test_the_picture_says_which_level_an_adaptive_one_is(config):
+    config["depths"]["own"] = derived(dissolve="adaptive", agreement=1)
+    plan = run_depth(config)
+    assert shown_label("own", plan.paths.disparity("own", "w1")) == "own (t = none)"
+    assert shown_label("crafter", plan.paths.disparity("crafter", "w1")) == "crafter"
 
 
 def test_a_single_variant_needs_no_picture(config):

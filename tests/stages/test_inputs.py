@@ -1,4 +1,5 @@
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def run_inputs(world_config, write_manifest, world_rows):
             "methods": {"mono-copy": {"kind": "mono-copy"}, "theirs": {"kind": "finished"}},
             **config,
         }
-        if "target_video" not in row:
+        if not {"target_video", "stereo_video"} & row.keys():
             del settings["methods"]["theirs"]
         plan = resolve(settings, "config.yaml")
         INPUTS.run(plan, "", INPUTS.clips(plan, ""))
@@ -114,3 +115,37 @@ def test_bad_input_leaves_the_older_artefact_untouched(run_inputs, source, tmp_p
     (tmp_path / "s.mkv").write_bytes(b"")
     refusal(run_inputs, source)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(("strength", "swap", "source_is"), [(4, "", 0), (-4, "", 1), (4, "yes", 1)])
+def test_a_pair_in_one_picture_becomes_source_and_target(run_inputs, tmp_path, moving_bars, strength, swap, source_is):
+    views = [moving_bars, np.roll(moving_bars, -2, axis=2)]
+    write_lossless(tmp_path / "p.mkv", np.concatenate(views, axis=2), 8)
+    row = {"clip_id": "p", "stereo_video": "p.mkv", "layout": "full-sbs", "swap_eyes": swap, "strength": str(strength)}
+    folder = run_inputs(row)
+    np.testing.assert_array_equal(read_video(folder / "source.mkv").frames, views[source_is])
+    np.testing.assert_array_equal(read_video(folder / "target.mkv").frames, views[1 - source_is])
+    assert json.loads((folder / "record.json").read_text())["notes"]["warnings"] == []
+
+
+def test_a_half_picture_read_as_a_full_one_is_doubted_and_kept(run_inputs, tmp_path, moving_bars, caplog):
+    half = np.concatenate([moving_bars[:, :, ::2], np.roll(moving_bars, -2, axis=2)[:, :, ::2]], axis=2)
+    write_lossless(tmp_path / "p.mkv", half, 8)
+    folder = run_inputs({"clip_id": "p", "stereo_video": "p.mkv", "layout": "full-sbs"})
+    (warning,) = json.loads((folder / "record.json").read_text())["notes"]["warnings"]
+    assert "each view is 48 x 64 px (width x height) and looks squeezed" in warning
+    assert "the layout may be half-sbs" in warning
+    assert f"clip 'p': {warning}" in caplog.text
+
+
+def test_a_flat_video_read_as_a_stereo_one_is_doubted(run_inputs, tmp_path, moving_bars):
+    write_lossless(tmp_path / "p.mkv", moving_bars, 8)
+    folder = run_inputs({"clip_id": "p", "stereo_video": "p.mkv", "layout": "half-sbs"})
+    (warning,) = json.loads((folder / "record.json").read_text())["notes"]["warnings"]
+    assert "source and target do not look like two views of one scene" in warning
+
+
+def test_a_picture_that_can_not_be_halved_is_refused(run_inputs, tmp_path, moving_bars):
+    write_lossless(tmp_path / "p.mkv", moving_bars[:, :, :95], 8)
+    message = refusal(run_inputs, {"clip_id": "p", "stereo_video": "p.mkv", "layout": "full-sbs"})
+    assert "p.mkv: its width is 95 px and can't be halved, as layout full-sbs needs" in message

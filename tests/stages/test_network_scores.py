@@ -4,17 +4,20 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from stereozero.artifacts import write_json
 from stereozero.config import parse_config
 from stereozero.errors import InputError
 from stereozero.metrics.clip_encoder import ClipEncoder
 from stereozero.metrics.met3r.features import save_to_hub_folder
-from stereozero.metrics.met3r.vit import VisionTransformer, VitConfig
 from stereozero.plan import resolve
 from stereozero.stages.baseline import BASELINE
 from stereozero.stages.evaluate import EVALUATE
+from stereozero.stages.tabulate import tabulate
 from stereozero.stages.world import WORLD
+from stereozero.vision_transformer import VisionTransformer, VitConfig
 from stereozero.weights import needed_models
 from stereozero.world.training.clip import ClipSettings, build_conditioner
 
@@ -68,6 +71,47 @@ def test_a_copy_is_scored_by_every_network(scored_config, monkeypatch):
     assert len(text["per_frame"]["clip_text"]) == 4
 
 
+def test_table_1_says_scale_direction_view_frames_and_crop_and_what_was_scored_with(scored_config):
+    scored_config["metrics"] = ["disparity", "achieved", "clip_text", "clip_frame", "met3r"]
+    plan = evaluate(scored_config)
+    tabulate(plan)
+    table = pd.read_csv(plan.paths.tables / "table1.csv").set_index("method").loc["mono-copy"]
+    assert table["clip_frame_x100_all_frames_crop"] == pytest.approx(100)
+    assert table["clip_text_x100_target_all_frames_crop"] == table["clip_text_x100_source_all_frames_crop"]
+    assert table["met3r_x100_symmetric_all_frames"] == pytest.approx(0, abs=0.1)
+    assert "met3r_x100_from_source_all_frames" in table.index
+    assert table["met3r_stereo"] < 2
+    assert "There is no other method to compare with." in (plan.paths.tables / "paired.md").read_text()
+    text = (plan.paths.tables / "table1.md").read_text()
+    assert f"- CLIP: the saved model `{scored_config['scoring']['clip']['folder']}`." in text
+    assert f"- MEt3R: geometry stereo, features dinov2 of `{scored_config['scoring']['met3r']['hub']}`" in text
+
+
+def test_scores_say_which_published_model_they_are_of(scored_config, models, tmp_path, monkeypatch):
+    name, settings = "clip-openai-vit-b-32", []
+
+    def load(given, device):
+        settings.append(given)
+        return ClipEncoder.saved(models / "clip", device=device)  # the published file is not in the repository
+
+    monkeypatch.setattr("stereozero.metrics.networks.load_network", load)
+    (tmp_path / "copy.safetensors").touch()
+    scored_config["metrics"] = ["disparity", "clip_frame"]
+    scored_config["scoring"] = {
+        "clip": {"variant": "openai-vit-b-32", "checkpoint": str(tmp_path / "copy.safetensors")}
+    }
+    plan = resolve(scored_config, "config.yaml")
+    write_json(plan.paths.weights(name), {"model": name, "bytes": 0, "sha256": "0" * 64})
+    evaluate(scored_config)
+    assert settings[0].checkpoint == str(tmp_path / "copy.safetensors")
+    content = scores_of(plan, "clip_frame")
+    assert content["network"] == {"variant": "openai-vit-b-32"}
+    model = content["models"]["checkpoint"]
+    assert (model["model"], model["sha256"], model["revision"]) == (name, "0" * 64, None)
+    assert "huggingface.co/timm/vit_base_patch32_clip_224.openai" in model["origin"]
+    assert content["inputs"].keys() == {"source", "target", "clip/checkpoint"}
+
+
 def test_other_weights_and_another_prompt_are_scored_anew(scored_config, models, tmp_path):
     plan = evaluate(scored_config)
     before = {name: _key(plan, name) for name in ("clip_text", "clip_frame", "met3r")}
@@ -91,9 +135,6 @@ def _key(plan, metric: str) -> str:
         ({}, ["clip_text"], "metrics: 'clip_text' runs a network: name it in 'scoring.clip'"),
         ({"clip": {}}, [], "scoring.clip: needs either 'variant' (openai-vit-b-32) or 'folder', found neither"),
         ({"clip": {"folder": "x", "checkpoint": "y"}}, [], "'checkpoint' needs 'variant'"),
-        ({"met3r": {"geometry": "mast3r"}}, [], "geometry mast3r needs 'geometry_checkpoint'"),
-        ({"met3r": {"features": "dino16"}}, [], "features dino16 needs 'feature_checkpoint'"),
-        ({"met3r": {"upsampler": "featup"}}, [], "upsampler featup needs 'featup_checkpoint'"),
         ({"met3r": {"upsample": "featup"}}, [], "scoring.met3r.upsample: unknown key; did you mean 'upsampler'?"),
     ],
 )
@@ -123,4 +164,29 @@ def test_a_published_clip_is_fetched_only_if_a_metric_asks_for_it(world_config):
     assert needed_models(parse_config(world_config, "c")) == {"clip-openai-vit-b-32": None}
     plan = resolve(world_config, "c")
     artifact = next(a for a in EVALUATE.artifacts(plan, "mono-copy", plan.clips[0]) if "network" in a.parameters)
-    assert artifact.inputs["clip/model"] == plan.paths.weights("clip-openai-vit-b-32")
+    assert artifact.inputs["clip/checkpoint"] == plan.paths.weights("clip-openai-vit-b-32")
+
+
+def test_what_met3r_needs_is_fetched_but_for_local_copies(world_config):
+    released = {"geometry": "mast3r", "features": "dino16", "upsampler": "featup"}
+    world_config["scoring"] = {"met3r": released}
+    assert needed_models(parse_config(world_config, "c")) == {}  # no metric asks for it
+    world_config["metrics"] = ["disparity", "met3r"]
+    names = ("mast3r", "dino16", "featup-dino16")
+    assert needed_models(parse_config(world_config, "c")) == dict.fromkeys(names)
+    plan = resolve(world_config, "c")
+    artifact = next(a for a in EVALUATE.artifacts(plan, "mono-copy", plan.clips[0]) if "network" in a.parameters)
+    keys = ("geometry_checkpoint", "feature_checkpoint", "featup_checkpoint")
+    for key, name in zip(keys, names, strict=True):
+        assert artifact.inputs[f"met3r/{key}"] == plan.paths.weights(name)
+    world_config["scoring"] = {"met3r": {**released, "feature_checkpoint": "dino.pth"}}
+    assert "dino16" not in needed_models(parse_config(world_config, "c"))
+    world_config["scoring"] = {"met3r": {"geometry": "stereo", "features": "dinov2"}}
+    assert needed_models(parse_config(world_config, "c")) == {}  # torch.hub has its own
+
+
+def test_only_a_run_with_networks_asks_for_a_gpu(scored_config, world_config):
+    plan = resolve({**scored_config, "device": "auto"}, "c")
+    assert EVALUATE.uses_gpu(plan)
+    assert not EVALUATE.uses_gpu(resolve({**scored_config, "device": "cpu"}, "c"))
+    assert not EVALUATE.uses_gpu(resolve({**world_config, "metrics": ["disparity"], "device": "auto"}, "c"))

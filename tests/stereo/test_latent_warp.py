@@ -8,6 +8,7 @@ from stereozero.diffusion.noise import seeded_noise
 from stereozero.diffusion.schedule import NoiseSchedule, add_noise, ddim_schedule
 from stereozero.stereo.latent_warp import (
     PixelWarp,
+    ProgressiveWarp,
     SubcellWarp,
     WholeCellWarp,
     blank_cells,
@@ -75,6 +76,18 @@ def test_pixel_warp_takes_its_signal_from_the_encoded_target(schedule):
     assert torch.equal(warped.blank, blank)
     assert (warped.image[..., :2] == 0).all()
     torch.testing.assert_close(warped.image[..., 2:], signal_at(target, schedule, step)[..., 2:])
+
+
+def test_progressive_warping_takes_the_last_warp_that_has_begun(schedule):
+    source = seeded_noise(SHAPE, 1, "noise")
+    levels = {
+        first: WholeCellWarp(torch.full(SHAPE[1:], share), 10.0) for first, share in ((0, 0.3), (5, 0.6), (9, 0.9))
+    }
+    warp = ProgressiveWarp(levels)
+    for step, first in ((0, 0), (4, 0), (5, 5), (8, 5), (9, 9), (19, 9)):
+        warped, expected = warp(source, step), levels[first](source, step)
+        assert torch.equal(warped.image, expected.image)
+        assert torch.equal(warped.blank, expected.blank)
 
 
 def test_a_cell_with_one_blank_pixel_is_blank():

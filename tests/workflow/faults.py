@@ -1,9 +1,12 @@
-"""Kill a run at random moments, run it again, and compare with a run that nobody disturbed.
+"""Disturb a run, run it again, and compare with a run that nobody disturbed.
 
     python -m tests.workflow.faults --seeds 10
+    python -m tests.workflow.faults --seeds 0 --faults full-disk two-runs
 
-Each seed chooses a moment. The victims take turns: the whole process group (as in a power cut), the Snakemake process
-alone (its jobs live on, as after a lost terminal), one running job.
+Each seed chooses a moment to kill at. The victims take turns: the whole process group (as in a power cut), the
+Snakemake process alone (its jobs live on, as after a lost terminal), one running job. The other faults are described in
+disturbances.py; by default each of them is tried once. Some need root, to mount small file systems: without it they are
+skipped, which the record says.
 """
 
 import argparse
@@ -17,11 +20,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
-import yaml
-
-from .running import checksums, snakemake_command
+from .disturbances import FAULTS, NotPossibleError
+from .running import checksums, finish, prepare, results_of, snakemake_command, truncated
 
 log = logging.getLogger(__name__)
 
@@ -32,19 +35,32 @@ def main() -> None:
     """Run the experiment and print its record as JSON."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=10, help="moments to kill at")
+    parser.add_argument("--first-seed", type=int, default=0, help="to go on where another call ended")
+    parser.add_argument("--faults", nargs="*", choices=FAULTS, default=list(FAULTS), help="default: all of them")
     parser.add_argument("--config", type=Path, default=Path(__file__).with_name("faults.yaml"))
     parsed = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        record = experiment(parsed.config, parsed.seeds, Path(folder))
+        seeds = range(parsed.first_seed, parsed.first_seed + parsed.seeds)
+        record = experiment(parsed.config, seeds, parsed.faults, Path(folder))
     sys.stdout.write(json.dumps(record, indent=2) + "\n")
-    sys.exit(not all(entry["identical"] for entry in record["seeds"]))
+    sys.exit(not all(entry.get("identical", True) for entry in (*record["seeds"], *record["faults"])))
 
 
-def experiment(config: Path, seeds: int, folder: Path) -> dict:
-    """Return how long the undisturbed run took, and for each seed whom and when it killed and whether all was equal.
+def experiment(config: Path, seeds: Iterable[int], faults: Iterable[str], folder: Path) -> dict:
+    """Return how long the undisturbed run took, and what became of each disturbed one.
 
     Jobs that outlive a killed Snakemake run on beside the new run, as they would for a user who is in a hurry.
+
+    Args:
+        config: the run's configuration.
+        seeds: of moments to kill at.
+        faults: names of other faults, each tried once.
+        folder: where the runs take place.
+
+    Returns:
+        "seeds": for each whom and when it killed; "faults": for each what was observed, or why it was skipped. In both
+        "identical" says that all results were those of the undisturbed run.
     """
     started = time.monotonic()
     whole = prepare(config, folder / "undisturbed")
@@ -54,34 +70,23 @@ def experiment(config: Path, seeds: int, folder: Path) -> dict:
     return {
         "undisturbed_seconds": round(seconds, 1),
         "files": len(expected),
-        "seeds": [disturbed(config, folder / f"seed{seed}", seed, seconds, expected) for seed in range(seeds)],
+        "seeds": [killed(config, folder / f"seed{seed}", seed, seconds, expected) for seed in seeds],
+        "faults": [tried(name, config, folder / name, expected) for name in faults],
     }
 
 
-def prepare(config: Path, folder: Path) -> Path:
-    """Copy a configuration into a folder of its own; return the copy's path."""
-    content = yaml.safe_load(config.read_text())
-    for key in ("manifest", "published"):
-        content[key] = str(Path(content.get(key, "benchmark/published")).resolve())
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump({**content, "results": "results"}))
-    return folder / "config.yaml"
+def tried(name: str, config: Path, folder: Path, expected: dict[str, str]) -> dict:
+    """Run one fault's experiment; one that this machine does not allow is skipped, with the reason."""
+    try:
+        observed = FAULTS[name](config, folder, expected)
+    except NotPossibleError as reason:
+        observed = {"skipped": str(reason)}
+    entry = {"fault": name, **observed}
+    log.info("%s", entry)
+    return entry
 
 
-def results_of(config: Path) -> Path:
-    """Return the folder of the run's results."""
-    return config.parent / "results" / yaml.safe_load(config.read_text())["run"]
-
-
-def finish(config: Path) -> None:
-    """Run Snakemake to the end, after unlocking what a killed one left locked."""
-    for arguments in (["--unlock"], []):
-        done = subprocess.run(snakemake_command(config, *arguments), capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(done.stdout + done.stderr)
-
-
-def disturbed(config: Path, folder: Path, seed: int, seconds: float, expected: dict[str, str]) -> dict:
+def killed(config: Path, folder: Path, seed: int, seconds: float, expected: dict[str, str]) -> dict:
     """Kill one victim at a random moment, finish the run, and compare its results with the expected ones.
 
     The moment is a number of finished jobs and a delay after them, so that it falls into the run on a busy machine too.
@@ -115,16 +120,6 @@ def disturbed(config: Path, folder: Path, seed: int, seconds: float, expected: d
     }
     log.info("%s", entry)
     return entry
-
-
-def truncated(results: Path) -> set[str]:
-    """Return files under a final name that are not what their record says."""
-    return {
-        str(record.parent / name)
-        for record in results.rglob("record.json")
-        for name, facts in json.loads(record.read_text())["files"].items()
-        if (record.parent / name).is_file() and (record.parent / name).stat().st_size != facts["bytes"]
-    }
 
 
 def kill(running: subprocess.Popen, victim: str) -> str:

@@ -1,10 +1,15 @@
 """What running Snakemake as a user does takes: in its own process, on the repository's Snakefile."""
 
 import hashlib
+import json
 import re
+import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+import yaml
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -44,4 +49,44 @@ def checksums(folder: Path) -> dict[str, str]:
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(files)
         if not {"logs", "plan.json"} & set(path.relative_to(folder).parts)
+    }
+
+
+def prepare(config: Path, folder: Path) -> Path:
+    """Copy a configuration into a folder of its own; return the copy's path."""
+    content = yaml.safe_load(config.read_text())
+    for key in ("manifest", "published"):
+        content[key] = str(Path(content.get(key, "benchmark/published")).resolve())
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump({**content, "results": "results"}))
+    return folder / "config.yaml"
+
+
+def results_of(config: Path) -> Path:
+    """Return the folder of the run's results."""
+    return config.parent / "results" / yaml.safe_load(config.read_text())["run"]
+
+
+def run_snakemake(config: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Outcome:
+    """Run Snakemake on a prepared configuration; return how it ended."""
+    command = snakemake_command(config, *arguments)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    return Outcome(done.returncode, done.stdout + done.stderr)
+
+
+def finish(config: Path) -> None:
+    """Run Snakemake to the end, after unlocking what a killed one left locked."""
+    for arguments in (["--unlock"], []):
+        outcome = run_snakemake(config, *arguments)
+        if outcome.status:
+            raise RuntimeError(outcome.text)
+
+
+def truncated(results: Path) -> set[str]:
+    """Return files under a final name that are not what their record says."""
+    return {
+        str(record.parent / name)
+        for record in results.rglob("record.json")
+        for name, facts in json.loads(record.read_text())["files"].items()
+        if (record.parent / name).is_file() and (record.parent / name).stat().st_size != facts["bytes"]
     }

@@ -25,7 +25,7 @@ def small(world_config, tmp_path) -> dict:
 def test_levels_share_an_estimation_and_another_level_estimates_nothing_anew(run, small, tmp_path):
     first = run(small, "depth")
     assert first.status == 0, first.text
-    names = {"estimate_crafter_1of1", "derive_t10_1of1", "derive_t40_1of1", "derive_world-t10_1of1", "depth_world_1of1"}
+    names = {"estimate_crafter", "derive_t10", "derive_t40", "derive_world-t10", "depth_world"}
     assert names <= first.jobs.keys()
     folder = tmp_path / "results" / "test" / "depth"
     for variant in small["depths"]:
@@ -34,7 +34,7 @@ def test_levels_share_an_estimation_and_another_level_estimates_nothing_anew(run
     small["depths"]["t10"] |= {"dissolve": 20}
     again = run(small, "depth").jobs
     # The picture of all levels shows the changed one.
-    assert {name for name in again if name != "depth"} == {"derive_t10_1of1", "depth-pictures_1of1"}
+    assert {name for name in again if name != "depth"} == {"derive_t10", "depth-pictures_batch"}
 
 
 def test_a_missing_model_starts_nothing(run, small, tmp_path):

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from stereozero.cli import main
 from stereozero.video import read_video
 
 pytestmark = pytest.mark.slow
@@ -15,6 +16,7 @@ def small(image_config) -> dict:
 
 
 def test_images_go_through_generation_to_tables_and_a_gallery(run, small, tmp_path):
+    small["discard_latents"] = True
     first = run(small)
     assert first.status == 0, first.text
     folder = tmp_path / "results" / "test"
@@ -30,6 +32,8 @@ def test_images_go_through_generation_to_tables_and_a_gallery(run, small, tmp_pa
     assert "round.png" in page
     assert "inputs/between/end_image.png" in page
     assert "step 3 of 3" in (folder / "logs" / "generate" / "1of1.log").read_text()
+    assert not list(folder.glob("generated/*/trajectory.safetensors"))
+    assert main(["verify", str(folder)]) == 0
     assert "Nothing to be done" in run(small).text
 
 

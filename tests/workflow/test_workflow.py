@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -40,9 +41,9 @@ def test_editing_one_variant_reruns_that_variant_alone(run, small):
     small["methods"]["warp-fill"]["fill"] = "telea"
     names = set(run(small, "-n").jobs)
     assert names == {
-        "baseline_warp-fill_1of1",
-        "deliver_warp-fill_1of1",
-        "evaluate_warp-fill_1of1",
+        "baseline_warp-fill",
+        "deliver_warp-fill",
+        "evaluate_warp-fill",
         "tabulate",
         "gallery",
         "all",
@@ -120,21 +121,31 @@ def test_finished_videos_with_given_disparity_and_an_outside_pair(run, small, wr
 
 
 def test_one_clips_failure_keeps_the_others_of_its_batch(run, small, tmp_path):
-    assert run(small, "depth").status == 0
-    geometry = tmp_path / "results" / "test" / "world" / "w2" / "geometry.safetensors"
-    whole = geometry.read_bytes()
-    geometry.write_bytes(whole[:100])
-    small["metrics"] = ["disparity", "disparity_error"]
+    scores = tmp_path / "results" / "test" / "scores" / "warp-fill" / "disparity"
+    scores.mkdir(parents=True)
+    (scores / "w2").write_text("a file where the clip's folder should be")
     outcome = run(small, "--keep-going")
     assert outcome.status == 1
-    assert "clip 'w2': " in outcome.text
-    assert "is not what its record says (truncated or edited)" in outcome.text
-    kept = tmp_path / "results" / "test" / "scores" / "warp-fill" / "disparity_error" / "w1" / "scores.json"
+    assert "clip 'w2': the operating system said: File exists" in outcome.text
+    kept = scores / "w1" / "scores.json"
     stamp = kept.stat().st_mtime_ns
-    geometry.write_bytes(whole)
+    (scores / "w2").unlink()
     again = run(small)
     assert again.status == 0, again.text
     assert kept.stat().st_mtime_ns == stamp
+
+
+def test_a_truncated_input_is_made_again_by_the_job_that_reads_it(run, small, tmp_path):
+    assert run(small, "depth").status == 0
+    folder = tmp_path / "results" / "test"
+    source = folder / "world" / "w2" / "source.mkv"
+    whole = source.read_bytes()
+    source.write_bytes(whole[:100])
+    outcome = run(small, "baselines")
+    assert outcome.status == 0, outcome.text
+    assert source.read_bytes() == whole
+    logs = "".join(path.read_text() for path in folder.glob("logs/baseline/**/*.log"))
+    assert "w2/source.mkv is not what its record says (truncated or edited); making it again" in logs
 
 
 def test_damage_is_found_and_made_good(run, small, tmp_path):
@@ -154,9 +165,18 @@ def test_damage_is_found_and_made_good(run, small, tmp_path):
 
 def test_prompts_are_never_run_by_a_shell(run, small, write_manifest, world_rows, tmp_path):
     evil = f"$(touch {tmp_path / 'owned'}) `touch {tmp_path / 'owned'}` \"; touch {tmp_path / 'owned'}; '\n<script>"
-    world_rows[0]["prompt"] = evil
+    world_rows[0]["prompt"] = evil + "{wildcards.batch} {params}"
+    small["results"] = str(tmp_path / "results $(touch owned) '`touch owned`'")
     with write_manifest(*world_rows).open(newline="") as stream:
-        assert next(csv.DictReader(stream))["prompt"] == evil
+        assert next(csv.DictReader(stream))["prompt"] == world_rows[0]["prompt"]
     assert run(small).status == 0
+    assert not list(tmp_path.rglob("owned"))
+    assert "<script>" not in (Path(small["results"]) / "test" / "gallery" / "index.html").read_text()
+
+
+def test_yaml_makes_no_objects(run, small, tmp_path):
+    (tmp_path / "evil.yaml").write_text(f"run: !!python/object/apply:os.system ['touch {tmp_path / 'owned'}']\n")
+    outcome = run(small, "-n", "--configfile", str(tmp_path / "evil.yaml"))
+    assert outcome.status == 1
+    assert "could not determine a constructor for the tag" in outcome.text
     assert not (tmp_path / "owned").exists()
-    assert "<script>" not in (tmp_path / "results" / "test" / "gallery" / "index.html").read_text()

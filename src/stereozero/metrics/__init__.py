@@ -13,14 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
-from stereozero.metrics import clip, colour, disparity, fidelity, flicker, siou, window
+from stereozero.metrics import achieved, clip, colour, depth_error, disparity, fidelity, flicker, siou, window
 from stereozero.metrics.clip_pair import ClipPair
 from stereozero.metrics.met3r import columns as met3r_columns
 from stereozero.metrics.result import MetricResult, Score
 
-__all__ = ["METRICS", "SCORES", "ClipPair", "Metric", "MetricResult", "Score", "applicable_metrics"]
+__all__ = ["DERIVED", "METRICS", "SCORES", "ClipPair", "Metric", "MetricResult", "Score", "applicable_metrics"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Metric:
         version: Changes whenever the same input would get another value.
         parameters: Frozen dataclass of the choices made.
         scores: The columns, in order.
-        needs: Optional parts of the `ClipPair` that must be there: "truth", "true_disparity", "mask", "prompt".
+        needs: Optional parts of the `ClipPair` that must be there: "truth", "true_disparity", "mask", "prompt",
+            "strength".
         compute: Scores a `ClipPair` with the parameters and, if the metric runs one, the network.
         network: Key of the configuration's section `scoring` that names the network, or None.
     """
@@ -61,7 +63,11 @@ class Metric:
 
     def key(self) -> dict[str, Any]:
         """Return name, version and parameters as plain values: what a cached result depends on besides its input."""
-        return {"name": self.name, "version": self.version, "parameters": asdict(self.parameters)}
+        return {"name": self.name, "version": self.version, "parameters": self._plain_parameters}
+
+    @cached_property
+    def _plain_parameters(self) -> dict[str, Any]:
+        return asdict(self.parameters)
 
 
 def _measure_met3r(pair: ClipPair, parameters: met3r_columns.Met3rParameters, scorer: Any) -> MetricResult:
@@ -78,6 +84,14 @@ _ALL = (
         disparity.SCORES,
         frozenset(),
         lambda pair, p: disparity.summarise_disparity(pair.match(p.matching), p),
+    ),
+    Metric(
+        "achieved",
+        achieved.VERSION,
+        achieved.DEFAULTS,
+        achieved.SCORES,
+        frozenset({"strength"}),
+        lambda pair, p: achieved.measure_achieved(pair, p),
     ),
     Metric(
         "colour",
@@ -173,7 +187,11 @@ _ALL = (
 )
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
-SCORES: dict[str, Score] = {score.name: score for metric in _ALL for score in metric.scores}
+DERIVED = (achieved.MET3R_STEREO, depth_error.DEPTH_ERROR)
+"""Scores that tables compute: of a clip from those of several metrics, and of the disparity that a method was given."""
+SCORES: dict[str, Score] = {score.name: score for metric in _ALL for score in metric.scores} | {
+    score.name: score for score in DERIVED
+}
 
 
 def applicable_metrics(pair: ClipPair) -> list[Metric]:

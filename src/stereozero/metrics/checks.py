@@ -96,3 +96,15 @@ def check_convergence(percent: float) -> None:
     """
     if not math.isfinite(percent) or abs(percent) > 50:
         raise InputError(f"convergence: {percent} is out of range; it is a shift from -50 to 50 percent of width")
+
+
+def check_strength(strength: float | None) -> None:
+    """Check that the strength asked for, if it is known, is above 0 and at most 100 percent of the width.
+
+    Raises:
+        InputError: It is not.
+    """
+    if strength is not None and not 0 < strength <= 100:
+        raise InputError(
+            f"strength: {strength} is out of range; it is a largest shift, above 0 to 100 percent of width"
+        )

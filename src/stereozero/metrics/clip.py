@@ -42,12 +42,14 @@ TEXT_SCORES = (
         "higher",
         "CLIP-T: likeness of the target view's frames and the prompt, centre crop as in clip-score 0.1.1, mean over "
         "all frames. Says nothing about stereo.",
+        "clip_text_x100_target_all_frames_crop",
     ),
     Score(
         "clip_text_squeezed",
         "cosine x 100",
         "higher",
         "CLIP-T of the target view with whole frames, squeezed to a square, in place of the centre crop.",
+        "clip_text_x100_target_all_frames_squeezed",
     ),
     Score(
         "clip_text_source",
@@ -55,6 +57,7 @@ TEXT_SCORES = (
         "none",
         "CLIP-T of the source view (centre crop), which no stereo method makes: what CLIP-T of the target is to be "
         "compared with.",
+        "clip_text_x100_source_all_frames_crop",
     ),
 )
 FRAME_SCORES = (
@@ -64,12 +67,14 @@ FRAME_SCORES = (
         "higher",
         "CLIP-F: likeness of the target and the source view, frame by frame, centre crop as in clip-score 0.1.1, mean "
         "over all frames. Rewards doing nothing: a copy of the source scores 100.",
+        "clip_frame_x100_all_frames_crop",
     ),
     Score(
         "clip_frame_squeezed",
         "cosine x 100",
         "higher",
         "CLIP-F with whole frames, squeezed to a square, in place of the centre crop. A copy of the source scores 100.",
+        "clip_frame_x100_all_frames_squeezed",
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -77,7 +78,7 @@ class ClipEncoder:
         """Return how many tokens of a text are cut off, start and end counted in the model's length."""
         return max(0, len(self._tokenizer.encode(text)) + 2 - self.model.context_length)
 
-    @property
+    @cached_property
     def _tokenizer(self) -> SimpleTokenizer:
         return SimpleTokenizer(context_length=self.model.context_length)
 

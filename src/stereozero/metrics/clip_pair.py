@@ -11,6 +11,7 @@ from stereozero.metrics.checks import (
     check_convergence,
     check_mask,
     check_side,
+    check_strength,
     check_true_disparity,
     check_videos,
 )
@@ -31,6 +32,7 @@ class ClipPair:
         target_side: The target view's eye.
         convergence: Shift that delivery takes off every disparity [percent of width].
         prompt: What the videos are to show.
+        strength: Largest shift that was asked for [percent of width], above 0 for either eye.
 
     Raises:
         InputError: A part has the wrong type, shape or range.
@@ -44,6 +46,7 @@ class ClipPair:
     target_side: Side = "right"
     convergence: float = 0.0
     prompt: str | None = None
+    strength: float | None = None
     _matches: dict[MatchParameters, Match] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -51,6 +54,7 @@ class ClipPair:
         check_videos(source=self.source, target=self.target)
         check_side(self.target_side)
         check_convergence(self.convergence)
+        check_strength(self.strength)
         if self.truth is not None:
             check_videos(source=self.source, truth=self.truth)
         if self.true_disparity is not None:
@@ -60,8 +64,8 @@ class ClipPair:
 
     @property
     def known(self) -> frozenset[str]:
-        """Names of the optional parts that are there: "truth", "true_disparity", "mask", "prompt"."""
-        parts = ("truth", "true_disparity", "mask", "prompt")
+        """Names of the optional parts that are there: "truth", "true_disparity", "mask", "prompt", "strength"."""
+        parts = ("truth", "true_disparity", "mask", "prompt", "strength")
         return frozenset(name for name in parts if getattr(self, name) is not None)
 
     def match(self, parameters: MatchParameters) -> Match:

@@ -16,7 +16,7 @@ from stereozero.metrics.checks import Side, check_true_disparity
 from stereozero.metrics.matching import Match, MatchParameters, match_views
 from stereozero.metrics.result import MetricResult, Score, note, undefined_notes
 
-VERSION = f"1+matching{matching.VERSION}"
+VERSION = f"2+matching{matching.VERSION}"
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ PERCENTILES = {
     "disparity_p99": 99.0,
     "disparity_max": 100.0,
 }
+SWAPPED_EYES = "nearly everything lies behind the screen, as if left and right were exchanged"
 _NO_MATCH = "no pixel could be matched: no texture, or views that show different things"
 
 SCORES = (
@@ -162,6 +163,8 @@ def summarise_disparity(match: Match, parameters: DisparityParameters = DEFAULTS
                 "of width); larger ones, if any, were not seen",
             )
         )
+    if eyes_look_swapped(clip["disparity_p01"], clip["disparity_p99"]):
+        notes.append(note(PERCENTILES, SWAPPED_EYES))
     return MetricResult.from_values(per_frame, clip, notes)
 
 
@@ -177,24 +180,27 @@ def summarise_disparity_error(
     return MetricResult.from_values(per_frame, _error_scores(error, bad), notes)
 
 
-def eyes_look_swapped(median_disparity: float | None, convergence: float = 0.0, tolerance: float = 0.1) -> bool | None:
-    """Tell from the median disparity whether left and right look exchanged.
+def eyes_look_swapped(
+    farthest: float | None, nearest: float | None, least: float = 0.5, ratio: float = 3.0
+) -> bool | None:
+    """Tell from the ends of the disparity range whether left and right look exchanged.
 
-    Holds for videos whose content is in front of the screen before any convergence shift, which is what this
-    pipeline's method makes. Ordinary stereo footage may lie behind the screen: only ask where that is known.
+    Views of parallel cameras, and of this pipeline's methods, have everything in front of the screen; exchanged, they
+    have everything behind it. A convergence shift that leaves something on either side is not taken for that.
 
     Args:
-        median_disparity: `disparity_p50` [percent of width].
-        convergence: Shift already taken off every disparity on delivery [percent of width].
-        tolerance: Medians this close to zero decide nothing [percent of width].
+        farthest: `disparity_p01` [percent of width].
+        nearest: `disparity_p99` [percent of width].
+        least: The range must reach this far from the screen [percent of width].
+        ratio: It must reach so many times farther behind the screen than in front of it.
 
     Returns:
-        True or False, or None when the median is undefined or too close to zero.
+        True or False, or None where the range is undefined or too close to the screen.
     """
-    if median_disparity is None or math.isnan(median_disparity):
+    if farthest is None or nearest is None or math.isnan(farthest) or math.isnan(nearest):
         return None
-    original = median_disparity + convergence
-    return None if abs(original) <= tolerance else original < 0
+    behind, before = max(-farthest, 0.0), max(nearest, 0.0)
+    return None if max(behind, before) < least else behind > ratio * before
 
 
 def _percentiles(percent: np.ndarray) -> dict[str, float]:

@@ -51,13 +51,12 @@ def _model_files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.rglob("*")) if path.suffix in (".json", ".py", ".safetensors")]
 
 
-def load_network(settings: ClipScoring | Met3rScoring, device: str, fetched: Path | None = None) -> Any:
+def load_network(settings: ClipScoring | Met3rScoring, device: str) -> Any:
     """Load a metric's network.
 
     Args:
-        settings: from the config's section `scoring`.
+        settings: from the config's section `scoring`, with the paths of fetched files filled in.
         device: where it computes.
-        fetched: the file of a published model that the settings name by variant.
 
     Raises:
         InputError: a file is missing, damaged, or of another network.
@@ -70,4 +69,4 @@ def load_network(settings: ClipScoring | Met3rScoring, device: str, fetched: Pat
 
     if settings.folder is not None:
         return ClipEncoder.saved(Path(settings.folder), device=device, batch=settings.batch)
-    return ClipEncoder.openai(fetched, device=device, batch=settings.batch)
+    return ClipEncoder.openai(Path(settings.checkpoint), device=device, batch=settings.batch)

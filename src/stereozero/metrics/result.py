@@ -24,12 +24,20 @@ class Score:
         unit: Unit in words, for example "dB" or "percent of width".
         better: "higher", "lower", or "none" where the value describes a video and does not rank it.
         description: One or two sentences for table captions and the README.
+        column: The column's name in summary tables, where the name alone does not say scale, direction, view, frames
+            and crop; empty: the name.
     """
 
     name: str
     unit: str
     better: Better
     description: str
+    column: str = ""
+
+    @property
+    def title(self) -> str:
+        """The column's name in summary tables."""
+        return self.column or self.name
 
 
 @dataclass(frozen=True)

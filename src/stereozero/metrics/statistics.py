@@ -31,6 +31,7 @@ class BootstrapParameters:
 
 
 DEFAULTS = BootstrapParameters()
+_ROUNDING = 1e-9  # values that differ by less, relatively, are one value
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ def estimate_difference(
 def _interval(values: np.ndarray, parameters: BootstrapParameters) -> tuple[float | None, float | None]:
     if values.size < 2:
         return None, None
-    if np.ptp(values) == 0:  # BCa divides by the spread
-        return float(values[0]), float(values[0])
+    if np.ptp(values) <= _ROUNDING * np.abs(values).max():  # BCa divides by the spread
+        return float(values.min()), float(values.max())
     interval = stats.bootstrap(
         (values,),
         np.mean,

@@ -13,7 +13,7 @@ from stereozero.manifest import Clip, ClipKind
 from stereozero.plan import Plan
 from stereozero.provenance import code_version
 from stereozero.stages.tabulate import write_csv, write_text
-from stereozero.stages.views import view_files
+from stereozero.stages.views import first_of_scenes, view_files
 from stereozero.tables import (
     TABLE1_SCORES,
     bootstrap_parameters,
@@ -23,6 +23,7 @@ from stereozero.tables import (
     summarise,
     summary_markdown,
     with_not_run,
+    with_titles,
 )
 from stereozero.video import read_mask, read_video
 
@@ -49,11 +50,11 @@ def ablate(plan: Plan, ablation: str) -> None:
         raise StageError(f"{plan.paths.root}: the methods of '{ablation}' have no scores; run 'snakemake ablations'")
     summary = _summary(plan, methods, scores)
     differences = paired_differences(scores, TABLE1_SCORES, methods[-1], bootstrap_parameters(plan))
-    write_csv(plan.paths.ablation(ablation, ".csv"), _table(summary, differences))
+    write_csv(plan.paths.ablation(ablation, ".csv"), with_titles(_table(summary, differences)))
     write_text(plan.paths.ablation(ablation, ".md"), _markdown(plan, ablation, summary, differences))
     known = summary.dropna(axis="columns", how="all").columns
     panels = [name for name in _PANELS if name in known][:_MOST_PANELS]
-    clips = [_clip_frames(plan, methods, clip) for clip in _shown_clips(plan, methods)]
+    clips = [_clip_frames(plan, methods, clip) for clip in first_of_scenes(plan, methods)]
     draw_comparison(plan.paths.ablation(ablation, ".png"), clips, summary, panels)
     log.info("ablation: %s", plan.paths.ablation(ablation, ".md"))
 
@@ -99,15 +100,6 @@ def _markdown(plan: Plan, ablation: str, summary: pd.DataFrame, differences: pd.
             "",
         ]
     )
-
-
-def _shown_clips(plan: Plan, methods: Sequence[str]) -> list[Clip]:
-    """Return the first clip of each scene among those that one of the methods runs on."""
-    first: dict[str | None, Clip] = {}
-    for clip in plan.clips:
-        if any(plan.runs(method, clip) for method in methods):
-            first.setdefault(clip.scene, clip)
-    return list(first.values())
 
 
 def _clip_frames(plan: Plan, methods: Sequence[str], clip: Clip) -> ClipFrames:

@@ -36,7 +36,7 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
     parameters |= {"strength": plan.strength(clip, variant), "seed": plan.seed(clip)}
     inputs = {
         "source": plan.paths.source_video(clip),
-        "disparity": plan.paths.disparity(settings.depth, clip.clip_id),
+        "disparity": plan.disparity(settings.depth, clip),
     }
     if isinstance(settings, StereoDiffusion):
         inputs |= _model_files(settings)

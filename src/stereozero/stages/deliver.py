@@ -16,8 +16,10 @@ _FACTS = "delivery.json"
 def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
     if not plan.runs(variant, clip):
         return []
+    from stereozero.delivery import file_name
+
     settings, folder = plan.config.delivery, plan.paths.delivery(variant, clip.clip_id)
-    files = [path.name for path in _files(clip, settings.formats, folder).values()]
+    files = [file_name(clip.clip_id, name) for name in settings.formats]
     parameters = {**settings.model_dump(mode="json"), "target_side": plan.target_side(clip, variant)}
     inputs = {
         "source": plan.source_view(variant, clip),

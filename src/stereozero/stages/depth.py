@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stereozero.artifacts import Artifact
 from stereozero.config import GivenDepth, WorldDepth
-from stereozero.depth.settings import DerivedDepth, EstimatedDepth
+from stereozero.depth.settings import DerivedDepth, EstimatedDepth, ProgressiveDepth
 from stereozero.generator import kept_frames
 from stereozero.manifest import Clip
 from stereozero.plan import Plan
@@ -89,7 +89,7 @@ DEPTH = Stage(
     version=1,
     help="disparity of the source view, one for each depth variant that is given, rendered or estimated",
     variants=lambda plan: tuple(
-        name for name, depth in plan.config.depths.items() if not isinstance(depth, DerivedDepth)
+        name for name, depth in plan.config.depths.items() if not isinstance(depth, DerivedDepth | ProgressiveDepth)
     ),
     artifacts=_artifacts,
     make=_make,

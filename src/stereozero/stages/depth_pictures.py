@@ -1,10 +1,13 @@
-"""Depth pictures: for each clip, the disparities of all depth variants side by side (as the paper's Fig. 6)."""
+"""Depth pictures: for each clip, the disparities of all depth variants side by side (as the paper's Fig. 6).
+
+Progressive variants are not shown: their levels are variants themselves.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from stereozero.artifacts import Artifact
-from stereozero.depth.settings import DerivedDepth
+from stereozero.artifacts import Artifact, read_record
+from stereozero.depth.settings import DerivedDepth, ProgressiveDepth
 from stereozero.manifest import Clip
 from stereozero.plan import Plan
 from stereozero.stages.stage import Stage
@@ -13,20 +16,27 @@ _PICTURE = "depths.png"
 
 
 def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
-    depths = [name for name in plan.config.depths if plan.supplies(name, clip)]
+    shown = [name for name, depth in plan.config.depths.items() if not isinstance(depth, ProgressiveDepth)]
+    depths = [name for name in shown if plan.supplies(name, clip)]
     if len(depths) < 2:
         return []
     inputs = {f"disparity/{name}": plan.paths.disparity(name, clip.clip_id) for name in depths}
     inputs["video"] = plan.paths.depth_video(clip)
-    parameters = {"rows": [[name, _label(plan, name, clip)] for name in depths]}
+    parameters = {"rows": [[name, depth_label(plan, name, clip)] for name in depths]}
     return [Artifact(clip.clip_id, plan.paths.depth_picture(clip.clip_id).parent, (_PICTURE,), parameters, inputs)]
 
 
-def _label(plan: Plan, depth: str, clip: Clip) -> str:
+def depth_label(plan: Plan, depth: str, clip: Clip) -> str:
     """Return what stands beside a variant's row: its name, and how it is dissolved."""
     is_derived = isinstance(plan.config.depths[depth], DerivedDepth)
     step = plan.dissolve_step(depth, clip) if is_derived else None
-    return depth if step is None else f"{depth} (t = {step})"
+    return f"{depth} (t = {step})" if isinstance(step, int) else depth
+
+
+def shown_label(label: str, disparity: Path) -> str:
+    """Return a row's label with the dissolve step of an adaptive level, which only its record knows."""
+    notes = (read_record(disparity.parent) or {}).get("notes", {})
+    return f"{label} (t = {notes['dissolved_to'] or 'none'})" if "dissolved_to" in notes else label
 
 
 def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path) -> None:
@@ -34,8 +44,10 @@ def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path
     from stereozero.disparity_io import load_disparity
     from stereozero.video import read_video
 
-    rows = artifact.parameters["rows"]
-    disparities = {label: load_disparity(artifact.inputs[f"disparity/{name}"]) for name, label in rows}
+    disparities = {}
+    for name, label in artifact.parameters["rows"]:
+        path = artifact.inputs[f"disparity/{name}"]
+        disparities[shown_label(label, path)] = load_disparity(path)
     draw_disparities(folder / _PICTURE, read_video(artifact.inputs["video"]).frames, disparities)
 
 

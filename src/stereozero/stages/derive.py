@@ -2,9 +2,12 @@
 
 A level of dissolving starts from DepthCrafter's latents, if it is DepthCrafter's own depth that is dissolved, and from
 the encoded disparity otherwise. So an estimation is shared by everything that is derived from it.
+
+An adaptive level leaves in its record's notes the step it was ``dissolved_to`` and every tried step's ``agreement``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +36,8 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
     files: tuple[str, ...] = (DISPARITY, PREVIEW)
     if settings.propagate != "none":
         parameters["flow"] = settings.flow
+    if step == "adaptive":
+        parameters["agreement"] = settings.agreement
     if step is not None:
         parameters["dissolver"] = network_settings(plan, settings.crafter, clip)
         inputs |= network_inputs(plan, settings.crafter)
@@ -53,32 +58,48 @@ def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path
 
     settings, source = plan.config.depths[variant], read_video(artifact.inputs["video"])
     if RAW in artifact.files:
-        estimate = _changed(plan, settings, artifact, as_tensor(source.frames))
+        estimate, notes = _changed(plan, settings, artifact, as_tensor(source.frames))
         save_estimate(folder / RAW, estimate)
         disparity = to_disparity(estimate, settings.percentiles)  # (F, H, W)
     else:
-        disparity = _base(artifact)
+        disparity, notes = _base(artifact), {}
     disparity = downsample(disparity, settings.downsample)
     write_disparity(folder, disparity.numpy(), source.fps, settings.estimator)
-    return {"smallest": float(disparity.min()), "largest": float(disparity.max())}
+    return {"smallest": float(disparity.min()), "largest": float(disparity.max()), **notes}
 
 
-def _changed(plan: Plan, settings: DerivedDepth, artifact: Artifact, video: "Tensor") -> "DepthEstimate":
-    """Propagate and dissolve, as far as asked for, the depth of a video (F, 3, H, W)."""
+def _changed(
+    plan: Plan, settings: DerivedDepth, artifact: Artifact, video: "Tensor"
+) -> "tuple[DepthEstimate, dict[str, Any]]":
+    """Propagate and dissolve, as far as asked for, the depth of a video (F, 3, H, W); with notes for the record."""
     from stereozero.depth.estimate_file import load_latents
     from stereozero.depth.estimator import DepthEstimate, DepthKind
 
-    step = artifact.parameters["dissolve"]
+    disparity = None
     if "latents" not in artifact.inputs:
         disparity = _base(artifact)  # (F, H, W)
         if settings.propagate != "none":
             disparity = _propagated(plan, settings, disparity, video)
-        if step is None:
-            return DepthEstimate(disparity, DepthKind.INVERSE)
+        if artifact.parameters["dissolve"] is None:
+            return DepthEstimate(disparity, DepthKind.INVERSE), {}
     with depthcrafter(plan, settings.crafter, artifact.parameters["dissolver"]["seed"]) as estimator:
-        if "latents" in artifact.inputs:
-            return estimator.finish(video, load_latents(artifact.inputs["latents"]), step)
-        return estimator.dissolve_disparity(video, disparity, step)
+        if disparity is not None:
+            return _dissolved(artifact, partial(estimator.dissolve_disparity, video, disparity))
+        return _dissolved(artifact, partial(estimator.finish, video, load_latents(artifact.inputs["latents"])))
+
+
+def _dissolved(
+    artifact: Artifact, level: "Callable[[int | None], DepthEstimate]"
+) -> "tuple[DepthEstimate, dict[str, Any]]":
+    """Return the level that the artefact asks for; one that the clip decides is told in the notes."""
+    from stereozero.depth.adaptive import choose_level
+
+    step = artifact.parameters["dissolve"]
+    if step != "adaptive":
+        return level(step), {}
+    chosen = choose_level(level, artifact.parameters["agreement"])
+    agreements = {str(tried): round(value, 4) for tried, value in chosen.agreements.items()}
+    return chosen.estimate, {"dissolved_to": chosen.step, "agreement": agreements}
 
 
 def _base(artifact: Artifact) -> "Tensor":

@@ -58,4 +58,5 @@ ESTIMATE = Stage(
     artifacts=_artifacts,
     make=_make,
     needs_gpu=True,
+    discardable=(LATENTS,),
 )

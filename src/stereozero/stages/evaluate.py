@@ -1,50 +1,54 @@
 """Evaluate: score a method's target views from the 8-bit videos on disk, one JSON a metric and clip."""
 
 import functools
+import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stereozero.artifacts import Artifact, write_json
-from stereozero.config import ClipScoring, Met3rScoring
+from stereozero.config import NETWORK_METRICS, ClipScoring, Met3rScoring
 from stereozero.device import fix_cpu_threads, resolve_device
 from stereozero.manifest import Clip, ClipKind
 from stereozero.plan import Plan
 from stereozero.stages.stage import Stage
-from stereozero.weights import REGISTRY, locate, needed_models, scoring_model
+from stereozero.weights import REGISTRY, locate, needed_models, scoring_models
 
 if TYPE_CHECKING:
-    from stereozero.metrics import ClipPair
+    from stereozero.metrics import ClipPair, Metric, MetricResult
+
+log = logging.getLogger(__name__)
 
 
 def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
     if not plan.runs(variant, clip):
         return []
     from stereozero.metrics import METRICS
-    from stereozero.metrics.networks import network_settings
 
     files = _known_files(plan, variant, clip)
-    known = files.keys() | ({"prompt"} if clip.prompt else set())
-    artifacts = []
-    for name in plan.config.metrics:
-        metric = METRICS[name]
-        if not metric.needs <= known:
-            continue
-        inputs = {part: files[part] for part in ("source", "target", *sorted(metric.needs)) if part in files}
-        parameters = {**metric.key(), "target_side": plan.target_side(clip, variant)}
-        if "prompt" in metric.needs and clip.prompt:
-            parameters["prompt"] = clip.prompt
-        if metric.network is not None:
-            parameters["network"] = network_settings(getattr(plan.config.scoring, metric.network))
-            inputs |= _network_inputs(plan, metric.network)
-        if "true_disparity" in metric.needs:
-            parameters["strength"] = abs(plan.strength(clip, variant))
-        if name == "window":
-            parameters["behind_screen"] = plan.config.delivery.behind_screen
-        folder = plan.paths.scores(variant, name, clip.clip_id).parent
-        artifacts.append(Artifact(clip.clip_id, folder, ("scores.json",), parameters, inputs))
-    return artifacts
+    known = files.keys() | {"strength"} | ({"prompt"} if clip.prompt else set())
+    metrics = [METRICS[name] for name in plan.config.metrics]
+    return [_artifact(plan, variant, clip, metric, files) for metric in metrics if metric.needs <= known]
+
+
+def _artifact(plan: Plan, variant: str, clip: Clip, metric: "Metric", files: Mapping[str, Path]) -> Artifact:
+    from stereozero.metrics.networks import network_settings
+
+    inputs = {part: files[part] for part in ("source", "target", *sorted(metric.needs)) if part in files}
+    parameters = {**metric.key(), "target_side": plan.target_side(clip, variant)}
+    if "prompt" in metric.needs and clip.prompt:
+        parameters["prompt"] = clip.prompt
+    if metric.network is not None:
+        parameters["network"] = network_settings(getattr(plan.config.scoring, metric.network))
+        inputs |= _network_inputs(plan, metric.network)
+    if metric.needs & {"true_disparity", "strength"}:
+        parameters["strength"] = abs(plan.strength(clip, variant))
+    if metric.name == "window":
+        parameters["behind_screen"] = plan.config.delivery.behind_screen
+    folder = plan.paths.scores(variant, metric.name, clip.clip_id).parent
+    return Artifact(clip.clip_id, folder, ("scores.json",), parameters, inputs)
 
 
 def _known_files(plan: Plan, method: str, clip: Clip) -> dict[str, Path]:
@@ -63,13 +67,11 @@ def _known_files(plan: Plan, method: str, clip: Clip) -> dict[str, Path]:
 
 
 def _network_inputs(plan: Plan, network: str) -> dict[str, Path]:
-    """Return name -> files that stand for a network's weights: local ones, or the record of a fetched one."""
+    """Return name -> files that stand for a network's weights: local ones, or the records of fetched ones."""
     from stereozero.metrics.networks import network_files
 
-    name = scoring_model(plan.config) if network == "clip" else None
-    if name is not None:
-        return {f"{network}/model": plan.paths.weights(name)}
-    files = network_files(getattr(plan.config.scoring, network))
+    fetched = {key: plan.paths.weights(name) for key, name in scoring_models(plan.config)[network].items()}
+    files = network_files(getattr(plan.config.scoring, network)) | fetched
     return {f"{network}/{part}": path for part, path in files.items()}
 
 
@@ -95,9 +97,29 @@ def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path
         pair = _converged(pair, plan.config.delivery.behind_screen)
     network = _load_network(plan, metric.network) if metric.network else None
     result = metric.measure(pair, network)
-    about = {"network": artifact.parameters["network"]} if metric.network else {}
-    write_json(folder / "scores.json", {"metric": metric.key(), **about, **result.to_json()})
+    _warn_of_swapped_eyes(variant, clip, result)
+    about = {"metric": metric.key(), "inputs": artifact.recipe(EVALUATE.name, EVALUATE.version).inputs}
+    if metric.network:
+        about["network"] = artifact.parameters["network"]
+        about["models"] = _fetched_models(plan, metric.network)
+    write_json(folder / "scores.json", {**about, **result.to_json()})
     return {"clip": result.clip}
+
+
+def _warn_of_swapped_eyes(method: str, clip: Clip, result: "MetricResult") -> None:
+    from stereozero.metrics.disparity import SWAPPED_EYES
+
+    if any(SWAPPED_EYES in remark for remark in result.notes):
+        log.warning("clip '%s', method '%s': %s; docs/scoring.md says what to do", clip.clip_id, method, SWAPPED_EYES)
+
+
+def _fetched_models(plan: Plan, network: str) -> Mapping[str, Any]:
+    """Return what the published models are that a metric runs; local files are inputs themselves."""
+    models = {}
+    for key, name in scoring_models(plan.config)[network].items():
+        facts = json.loads(plan.paths.weights(name).read_text(encoding="utf-8"))
+        models[key] = {**facts, "origin": REGISTRY[name].origin, "revision": REGISTRY[name].revision}
+    return models
 
 
 def _load_network(plan: Plan, network: str) -> Any:
@@ -105,19 +127,18 @@ def _load_network(plan: Plan, network: str) -> Any:
     device = resolve_device(plan.config.device)
     if device == "cpu":
         fix_cpu_threads()
-    fetched = None
-    name = scoring_model(plan.config) if network == "clip" else None
-    if name is not None:
-        cache = Path(plan.config.weights_folder) if plan.config.weights_folder else None
-        fetched = locate(REGISTRY[name], needed_models(plan.config)[name], cache)
-    return _loaded(getattr(plan.config.scoring, network), device, fetched)
+    cache = Path(plan.config.weights_folder) if plan.config.weights_folder else None
+    needed = needed_models(plan.config)
+    names = scoring_models(plan.config)[network]
+    paths = {key: str(locate(REGISTRY[name], needed[name], cache)) for key, name in names.items()}
+    return _loaded(getattr(plan.config.scoring, network).model_copy(update=paths), device)
 
 
 @functools.lru_cache(maxsize=2)
-def _loaded(settings: ClipScoring | Met3rScoring, device: str, fetched: Path | None) -> Any:
+def _loaded(settings: ClipScoring | Met3rScoring, device: str) -> Any:
     from stereozero.metrics.networks import load_network
 
-    return load_network(settings, device, fetched)
+    return load_network(settings, device)
 
 
 @functools.lru_cache(maxsize=1)
@@ -138,6 +159,7 @@ def _read_pair(source: _PairFiles) -> "ClipPair":
         true_disparity=None if disparity is None else disparity * source.strength,  # percent of width
         mask=mask,
         target_side=source.side,
+        strength=source.strength,
         prompt=source.prompt or (files["prompt"].read_text(encoding="utf-8").strip() if "prompt" in files else None),
     )
 
@@ -153,9 +175,10 @@ def _converged(pair: "ClipPair", behind_screen: float) -> "ClipPair":
 
 EVALUATE = Stage(
     name="evaluate",
-    version=1,
+    version=2,
     help="score target views, one JSON a metric and clip",
     variants=lambda plan: tuple(plan.config.methods),
     artifacts=_artifacts,
     make=_make,
+    needs_gpu=lambda plan: any(metric in NETWORK_METRICS for metric in plan.config.metrics),
 )

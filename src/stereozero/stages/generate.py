@@ -117,4 +117,5 @@ GENERATE = Stage(
     artifacts=_artifacts,
     make=_make,
     needs_gpu=True,
+    discardable=(_TRAJECTORY,),
 )

@@ -2,12 +2,14 @@
 
 Images become ``image.png`` (and ``end_image.png``) of the run's size. Finished videos become lossless ``source.mkv``,
 ``truth.mkv``, ``target.mkv`` of their own size, a given disparity becomes ``disparity.safetensors``. All videos of a
-clip and its disparity must have one length and size.
+clip and its disparity must have one length and size. A pair in one picture is taken apart; where that looks wrong, the
+record and Table 1 say so.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stereozero import download
 from stereozero.artifacts import Artifact
@@ -16,10 +18,16 @@ from stereozero.manifest import Clip, ClipKind, is_address
 from stereozero.plan import Plan
 from stereozero.stages.stage import Stage
 
+if TYPE_CHECKING:
+    from stereozero.video import Video
+
+log = logging.getLogger(__name__)
+
 _IMAGES = {"image": "image.png", "end_image": "end_image.png"}
 _VIDEOS = {"source_video": "source.mkv", "truth_video": "truth.mkv", "target_video": "target.mkv"}
 _DISPARITY = {"disparity": "disparity.safetensors"}
 _RESULTS = {**_IMAGES, **_VIDEOS, **_DISPARITY}
+_PAIR = (_VIDEOS["source_video"], _VIDEOS["target_video"])
 
 
 def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
@@ -30,7 +38,10 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
     if clip.kind is ClipKind.IMAGE:
         video = plan.config.video
         parameters |= {"height": video.height, "width": video.width, "fit": video.fit.value}
-    files = tuple(_RESULTS[column] for column in columns)
+    files = tuple(_RESULTS[column] for column in columns if column != "stereo_video")
+    if clip.stereo_video:
+        files += _PAIR
+        parameters |= {"layout": clip.layout, "swap_eyes": clip.swap_eyes, "target_side": plan.target_side(clip)}
     return [Artifact(clip.clip_id, plan.paths.inputs(clip.clip_id), files, parameters, _local_files(columns))]
 
 
@@ -52,7 +63,7 @@ def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path
     files = {column: _obtain(plan, clip, column, value) for column, value in clip.files().items()}
     if clip.kind is ClipKind.IMAGE:
         return _normalise_images(plan, files, folder)
-    return _check_videos(clip, files, folder)
+    return _check_videos(plan, clip, files, folder)
 
 
 def _obtain(plan: Plan, clip: Clip, column: str, value: str) -> Path:
@@ -77,42 +88,55 @@ def _normalise_images(plan: Plan, files: Mapping[str, Path], folder: Path) -> Ma
     return notes
 
 
-def _check_videos(clip: Clip, files: Mapping[str, Path], folder: Path) -> Mapping[str, Any]:
+def _check_videos(plan: Plan, clip: Clip, files: Mapping[str, Path], folder: Path) -> Mapping[str, Any]:
     from stereozero.disparity_io import check_matches, read_given_disparity, save_disparity
-    from stereozero.video import check_even_size, read_video, write_lossless
+    from stereozero.video import check_even_size, check_same_frames, write_lossless
 
-    source = read_video(files["source_video"])
+    videos = _read_videos(plan, clip, files)
+    origin, source = files.get("source_video", files.get("stereo_video")), videos["source_video"]
     frames, height, width, _ = source.frames.shape
-    check_even_size(source.frames, files["source_video"])
-    write_lossless(folder / _VIDEOS["source_video"], source.frames, source.fps)
-    for column in ("truth_video", "target_video"):
-        if column in files:
-            other = read_video(files[column])
-            _check_same(files["source_video"], source.frames.shape, files[column], other.frames.shape)
-            write_lossless(folder / _VIDEOS[column], other.frames, source.fps)
+    check_even_size(source.frames, origin)
+    for column, video in videos.items():
+        check_same_frames(origin, source.frames.shape, files.get(column, origin), video.frames.shape)
+        write_lossless(folder / _VIDEOS[column], video.frames, source.fps)
     if "disparity" in files:
         disparity = read_given_disparity(files["disparity"])
         check_matches(disparity, frames, height, width, files["disparity"])
         save_disparity(folder / _DISPARITY["disparity"], disparity, {"given": files["disparity"].name})
-    return {"frames": frames, "height": height, "width": width, "fps": float(source.fps)}
+    facts = {"frames": frames, "height": height, "width": width, "fps": float(source.fps)}
+    return {**facts, "warnings": _warnings(clip, videos)}
 
 
-def _check_same(first: Path, shape: tuple[int, ...], second: Path, other: tuple[int, ...]) -> None:
-    if shape != other:
-        raise InputError(
-            f"{second}: has {_size(other)}, but {first} has {_size(shape)}; "
-            "the videos of a clip must agree in length and size"
-        )
+def _read_videos(plan: Plan, clip: Clip, files: Mapping[str, Path]) -> dict[str, "Video"]:
+    """Return column -> video, the source first; a pair in one picture becomes two videos."""
+    from stereozero.packed_views import unpack_views
+    from stereozero.video import Video, read_video
+
+    videos = {column: read_video(path) for column, path in files.items() if column in (*_VIDEOS, "stereo_video")}
+    packed = videos.pop("stereo_video", None)
+    if packed is None:
+        return videos
+    views = unpack_views(files["stereo_video"], packed.frames, clip.layout, clip.swap_eyes)
+    source, target = views if plan.target_side(clip) == "right" else reversed(views)
+    return {"source_video": Video(source, packed.fps), "target_video": Video(target, packed.fps), **videos}
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    frames, height, width, _ = shape
-    return f"{frames} frames of {width}x{height}"
+def _warnings(clip: Clip, videos: Mapping[str, "Video"]) -> list[str]:
+    """Say what looks wrong with a finished pair; it is scored all the same."""
+    from stereozero.packed_views import layout_doubts, view_doubts
+
+    if "target_video" not in videos:
+        return []
+    source, target = (videos[column].frames for column in ("source_video", "target_video"))
+    doubts = [*(layout_doubts(source.shape, clip.layout) if clip.layout else ()), *view_doubts(source, target)]
+    for doubt in doubts:
+        log.warning("clip '%s': %s", clip.clip_id, doubt)
+    return doubts
 
 
 INPUTS = Stage(
     name="inputs",
-    version=1,
+    version=2,
     help="fetch, check and normalise images and finished videos",
     variants=lambda plan: ("",),
     artifacts=_artifacts,

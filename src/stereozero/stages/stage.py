@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stereozero.artifacts import Artifact, canonical_json, make_all
+from stereozero.artifacts import Artifact, Restore, canonical_json, make_all, refuse
 from stereozero.errors import InputError
 from stereozero.manifest import Clip
 from stereozero.plan import Plan
+from stereozero.source_code import code_fingerprint
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Stage:
         variants: the plan's variants of this stage; ``("",)`` for a stage without variants.
         artifacts: what the stage leaves for one variant of one clip; empty if the stage is not for this clip.
         make: writes one artefact's files into a folder and returns notes for its record, or None.
-        needs_gpu: True if the stage profits from an accelerator; Snakemake's resource ``gpu``.
+        needs_gpu: True if the stage profits from an accelerator, or a function of the plan that says so.
+        discardable: files that may be deleted after their last use; only stages that get an accelerator read them.
     """
 
     name: str
@@ -34,14 +36,31 @@ class Stage:
     variants: Callable[[Plan], Sequence[str]]
     artifacts: Callable[[Plan, str, Clip], Sequence[Artifact]]
     make: Callable[[Plan, str, Clip, Artifact, Path], Mapping[str, Any] | None]
-    needs_gpu: bool = False
+    needs_gpu: bool | Callable[[Plan], bool] = False
+    discardable: tuple[str, ...] = ()
+
+    def uses_gpu(self, plan: Plan) -> bool:
+        """True if the plan's jobs of this stage are to get an accelerator: Snakemake's resource ``gpu``."""
+        needed = self.needs_gpu(plan) if callable(self.needs_gpu) else self.needs_gpu
+        return needed and plan.config.device != "cpu"
+
+    @property
+    def code(self) -> str:
+        """Fingerprint of the code that makes this stage's artefacts; for information, in no key."""
+        return code_fingerprint(self.make.__module__)
 
     def clips(self, plan: Plan, variant: str) -> list[Clip]:
         """Return the clips that this stage has something to do for."""
         return [clip for clip in plan.clips if self.artifacts(plan, variant, clip)]
 
-    def run(self, plan: Plan, variant: str, clips: Sequence[Clip]) -> None:
+    def run(self, plan: Plan, variant: str, clips: Sequence[Clip], restore: Restore = refuse) -> None:
         """Make the artefacts of some clips, as far as they are not there.
+
+        Args:
+            plan: the plan.
+            variant: the stage's variant.
+            clips: clips of the plan.
+            restore: makes an input good that is missing or damaged.
 
         Raises:
             InputError: the variant is unknown.
@@ -53,16 +72,16 @@ class Stage:
         work = [(clip, artifact) for clip in clips for artifact in self.artifacts(plan, variant, clip)]
         owners = {artifact.folder: clip for clip, artifact in work}
 
-        def make(artifact: Artifact, folder: Path) -> Mapping[str, Any] | None:
-            return self.make(plan, variant, owners[artifact.folder], artifact, folder)
+        def make(artifact: Artifact, folder: Path) -> Mapping[str, Any]:
+            notes = self.make(plan, variant, owners[artifact.folder], artifact, folder)
+            return {**(notes or {}), "stage_code": self.code}
 
-        make_all(self.name, self.version, [artifact for _, artifact in work], make)
+        make_all(self.name, self.version, [artifact for _, artifact in work], make, restore)
 
-    def fingerprint(self, plan: Plan, variant: str, clips: Sequence[Clip]) -> str:
+    def fingerprint(self, artifacts: Sequence[Artifact]) -> str:
         """Return a hash that changes whenever a job's artefacts would: Snakemake reruns a job whose params changed."""
-        settings = [
-            [artifact.clip_id, artifact.parameters, sorted(artifact.inputs)]
-            for clip in clips
-            for artifact in self.artifacts(plan, variant, clip)
-        ]
-        return hashlib.sha256(canonical_json([self.version, settings]).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(str(self.version).encode())
+        for artifact in artifacts:
+            settings = canonical_json(artifact.parameters), canonical_json([artifact.clip_id, *sorted(artifact.inputs)])
+            digest.update("\n".join(settings).encode())
+        return digest.hexdigest()[:16]

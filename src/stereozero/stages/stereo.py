@@ -42,7 +42,7 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
     inputs = {
         "trajectory": plan.trajectory(variant, clip),
         "source": plan.paths.source_video(clip),
-        "disparity": plan.paths.disparity(settings.depth, clip.clip_id),
+        **_disparity_inputs(plan, settings.depth, clip),
         **caption_input(plan, clip),
         **plan.model_inputs,
     }
@@ -50,6 +50,18 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
         inputs |= _pictures(plan, clip)
     files = ("target.mkv", "blank.mkv", "latents.safetensors", *(["source.mkv"] if settings.views == "both" else []))
     return [Artifact(clip.clip_id, plan.paths.target(variant, clip.clip_id), files, parameters, inputs)]
+
+
+def _disparity_inputs(plan: Plan, depth: str, clip: Clip) -> dict[str, Path]:
+    """Return "disparity", and "disparity/<first step>" for each further level of a progressive depth."""
+    files = {step: plan.paths.disparity(level, clip.clip_id) for step, level in plan.depth_levels(depth).items()}
+    return {f"disparity/{step}" if step else "disparity": path for step, path in files.items()}
+
+
+def _disparity_files(artifact: Artifact) -> dict[int, Path]:
+    """Return first sampling step, of 50 -> disparity."""
+    files = {name: path for name, path in artifact.inputs.items() if name.startswith("disparity")}
+    return {int(name.partition("/")[2] or 0): path for name, path in files.items()}
 
 
 def _pictures(plan: Plan, clip: Clip) -> dict[str, Path]:
@@ -65,11 +77,12 @@ def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path
 
     source = read_video(artifact.inputs.get("all_frames", artifact.inputs["source"]))
     shown = kept_frames(artifact.parameters["mode"], len(source.frames))
-    disparity = _fit_disparity(load_disparity(artifact.inputs["disparity"]), source.frames, shown)
+    files = _disparity_files(artifact).items()
+    disparities = {step: _fit_disparity(load_disparity(path), source.frames, shown) for step, path in files}
     trajectory = load_trajectory(artifact.inputs["trajectory"])
     with configured_backbone(plan) as backbone:
         _check_trajectory(trajectory, backbone, source.frames, artifact)
-        views = _sample_views(plan, backbone, artifact, source.frames, disparity, trajectory)
+        views = _sample_views(plan, backbone, artifact, source.frames, disparities, trajectory)
     _write(folder, views, shown, source.fps)
     return {"blank_share": round(float(views["target"].blank.mean()), 6)}
 
@@ -79,7 +92,7 @@ def _sample_views(
     backbone: "DynamiCrafter",
     artifact: Artifact,
     frames: "np.ndarray",
-    disparity: "np.ndarray",
+    disparities: "Mapping[int, np.ndarray]",
     trajectory: "Trajectory",
 ) -> "dict[str, Target]":
     """Return "target", for two synthesised views also "source", each of all frames and all windows."""
@@ -100,7 +113,8 @@ def _sample_views(
         parts = []
         for index, (request, window, part) in enumerate(zip(requests, numbers, latents, strict=True), 1):
             log.info("%s view, window %d of %d", view, index, len(numbers))
-            one = Window(request, frames[window], disparity[window], part, is_generated)
+            levels = {step: disparity[window] for step, disparity in disparities.items()}
+            one = Window(request, frames[window], levels, part, is_generated)
             parts.append(sampler.sample(one, strength))
         joined = (join_windows([getattr(part, name) for part in parts], numbers) for name in ("frames", "blank"))
         views[view] = Target(*joined, torch.cat([part.latents for part in parts], dim=1))
@@ -183,4 +197,5 @@ STEREO = Stage(
     artifacts=_artifacts,
     make=_make,
     needs_gpu=True,
+    discardable=("latents.safetensors",),
 )

@@ -21,6 +21,7 @@ from stereozero.stereo.composite import composite
 from stereozero.stereo.latent_warp import (
     LatentWarp,
     PixelWarp,
+    ProgressiveWarp,
     SubcellWarp,
     WholeCellWarp,
     blank_cells,
@@ -40,7 +41,8 @@ class Window:
     Attributes:
         request: what it shows.
         frames: (F, H, W, 3) uint8 of the source.
-        disparity: (F, H, W) float32 in [0, 1].
+        disparities: first sampling step, of 50 -> (F, H, W) float32 in [0, 1], by which the latents are warped from it
+            on; the first is 0, and the last is the one that frames are warped by.
         trajectory: (S + 1, C, F, h, w).
         is_generated: True if the generator made it. Its last step leaves x_0 in the dynamic scale of that step, and
             the source was decoded as it is (reference behaviour); a given video's target must be scaled back.
@@ -48,9 +50,14 @@ class Window:
 
     request: ClipRequest
     frames: np.ndarray
-    disparity: np.ndarray
+    disparities: Mapping[int, np.ndarray]
     trajectory: Tensor
     is_generated: bool = False
+
+    @property
+    def disparity(self) -> np.ndarray:
+        """The finest disparity (F, H, W)."""
+        return self.disparities[max(self.disparities)]
 
 
 class Target(NamedTuple):
@@ -87,12 +94,14 @@ class WindowSampler:
 
     def sample(self, window: Window, strength: float) -> Target:
         """Sample one window; ``strength`` in percent of width, > 0 for a right target."""
-        disparity = window.disparity**self._settings.disparity_power  # (F, H, W)
-        fill, device = self._settings.hole_fill, str(self._backbone.device)
-        warped = warp_fill(window.frames, disparity, strength, fill, device=device)
+        warped = self._warped(window.frames, window.disparity, strength)
         latents = self._encoded(warped) if self._settings.is_control else self._sampled(window, warped, strength)
         generated = self._backbone.decode_latents(latents[None])[0].cpu()  # (F, 3, H, W)
         return Target(self._finished(generated, warped), warped.blank, latents.cpu().contiguous())
+
+    def _warped(self, frames: np.ndarray, disparity: np.ndarray, strength: float) -> Filled:
+        fill, device = self._settings.hole_fill, str(self._backbone.device)
+        return warp_fill(frames, disparity**self._settings.disparity_power, strength, fill, device=device)
 
     def _sampled(self, window: Window, warped: Filled, strength: float) -> Tensor:
         """Return the target's x_0 (C, F, h, w)."""
@@ -124,9 +133,17 @@ class WindowSampler:
         return StereoSampler(denoiser, self._schedule, trajectory, warp, noise, strength, settings)
 
     def _warp(self, window: Window, warped: Filled, clean: Tensor, strength: float) -> LatentWarp:
+        warps = {}
+        for first, disparity in window.disparities.items():
+            is_finest = disparity is window.disparity
+            level = warped if is_finest else self._warped(window.frames, disparity, strength)
+            warps[scaled_step(first, len(self._schedule))] = self._level_warp(disparity, level, clean, strength)
+        return ProgressiveWarp(warps)
+
+    def _level_warp(self, disparity: np.ndarray, warped: Filled, clean: Tensor, strength: float) -> LatentWarp:
         settings, schedule = self._settings, self._schedule
-        disparity = torch.from_numpy(window.disparity.copy()).to(clean.device)  # (F, H, W)
-        cells = latent_disparity(disparity, *clean.shape[-2:], settings.disparity_power)  # (F, h, w)
+        given = torch.from_numpy(disparity.copy()).to(clean.device)  # (F, H, W)
+        cells = latent_disparity(given, *clean.shape[-2:], settings.disparity_power)  # (F, h, w)
         if settings.warp == "whole":
             return WholeCellWarp(cells, strength)
         if settings.warp == "subcell":

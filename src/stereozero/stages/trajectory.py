@@ -146,4 +146,5 @@ TRAJECTORY = Stage(
     artifacts=_artifacts,
     make=_make,
     needs_gpu=True,
+    discardable=("trajectory.safetensors",),
 )

@@ -1,4 +1,4 @@
-"""Which videos of a clip are looked at side by side."""
+"""Which clips are looked at, and which of their videos side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,3 +21,12 @@ def view_files(plan: Plan, methods: Sequence[str], clip: Clip) -> dict[str, Path
             title = "truth" if len(strengths) == 1 else f"truth, {strength:g} %"
             files[title] = plan.paths.truth_video(clip, strength)
     return files
+
+
+def first_of_scenes(plan: Plan, methods: Sequence[str]) -> list[Clip]:
+    """Return the first clip of each scene among those that one of the methods runs on."""
+    first: dict[str | None, Clip] = {}
+    for clip in plan.clips:
+        if any(plan.runs(method, clip) for method in methods):
+            first.setdefault(clip.scene, clip)
+    return list(first.values())

@@ -10,7 +10,7 @@ import torch
 from stereozero.errors import InputError
 from stereozero.metrics.clip_encoder import ClipEncoder, prepare_frames
 from stereozero.metrics.met3r.features import HUB_ENTRY, load_from_hub
-from stereozero.metrics.met3r.vit import VitConfig
+from stereozero.vision_transformer import VitConfig
 from stereozero.world.training import features_stages
 from stereozero.world.training.clip import ClipSettings
 from stereozero.world.training.data import ClipPool, PoolSettings, open_pool, step_rng, to_pixels

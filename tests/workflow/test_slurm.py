@@ -1,0 +1,203 @@
+"""The pipeline on a real Slurm of one node: same results as locally, and nothing lost whatever is interrupted.
+
+Minutes, so `make test-slurm` runs them and `make test` does not. Skipped where Slurm is not installed.
+"""
+
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from manifest_files import write_rows
+
+from stereozero.video import write_lossless
+
+from . import slurm
+from .faults import truncated
+from .running import REPOSITORY, Outcome, checksums, snakemake_command
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+PROFILE = (
+    *("--profile", str(REPOSITORY / "profiles" / "slurm")),
+    *("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2", "--latency-wait", "5"),
+)
+TARGETS = ("evaluate", "deliver")  # one submission: all that is left out are tables and pages
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster(tmp_path_factory) -> Iterator[None]:
+    reason = slurm.obstacle()
+    if reason:
+        pytest.skip(reason)
+    with slurm.cluster(tmp_path_factory.mktemp("slurm")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Callable[..., Path]:
+    """Return a function that writes a small run into a folder of its own and returns its configuration."""
+
+    def write(name: str, **changes) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        rows = tuple({"clip_id": f"w{seed}", "scene": "simple", "world_seed": str(seed)} for seed in (1, 2))
+        write_rows(folder / "clips.csv", rows)
+        content = {
+            "run": "test",
+            "manifest": "clips.csv",  # tables name it
+            "published": str(REPOSITORY / "benchmark" / "published"),
+            "device": "cpu",
+            "batch_size": 1,
+            "video": {"height": 64, "width": 96, "frames": 4, "fps": 8},
+            "depths": {"world": {"estimator": "world"}},
+            "methods": {"warp-fill": {"kind": "warp-fill", "depth": "world"}},
+            "metrics": ["disparity", "fidelity"],
+            "delivery": {"formats": ["full-sbs"]},
+        }
+        (folder / "config.yaml").write_text(yaml.safe_dump({**content, **changes}))
+        return folder / "config.yaml"
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def expected(project) -> dict[str, str]:
+    """Return the checksums of the small run's results, made locally and undisturbed."""
+    config = project("local")
+    finish(config, *TARGETS)
+    return checksums(results_of(config))
+
+
+def results_of(config: Path) -> Path:
+    return config.parent / "results" / "test"
+
+
+def start(config: Path, *arguments: str) -> subprocess.Popen:
+    """Start Snakemake in the run's folder; its output goes to a file, so that no pipe outlives it."""
+    command = snakemake_command(config, *arguments)
+    with (config.parent / "output.txt").open("w") as output:
+        return subprocess.Popen(command, cwd=config.parent, stdout=output, stderr=subprocess.STDOUT)
+
+
+def end(config: Path, running: subprocess.Popen) -> Outcome:
+    status = running.wait(timeout=1200)
+    return Outcome(status, (config.parent / "output.txt").read_text())
+
+
+def finish(config: Path, *arguments: str) -> Outcome:
+    """Run Snakemake to a good end."""
+    outcome = end(config, start(config, *arguments))
+    assert outcome.status == 0, outcome.text
+    return outcome
+
+
+def records(config: Path) -> dict[Path, bytes]:
+    """Return the records of the artefacts that are there; a record holds the time its artefact took to make."""
+    whole = [path for path in results_of(config).rglob("record.json") if not path.parent.name.startswith(".")]
+    return {path: path.read_bytes() for path in whole}
+
+
+def wait_for_artefacts(config: Path) -> None:
+    """Wait until a job is in the midst of its work."""
+    slurm.wait_for(lambda: len(records(config)) > 2, "artefacts of a job on the node")
+
+
+def finish_and_compare(config: Path, expected: dict[str, str]) -> None:
+    """Finish an interrupted run through Slurm: its results are right, and what was done stays as it is."""
+    assert truncated(results_of(config)) == set()
+    done = records(config)
+    assert done
+    finish(config, "--unlock")
+    finish(config, *TARGETS, *PROFILE)
+    assert checksums(results_of(config)) == expected
+    assert {path: path.read_bytes() for path in done} == done
+
+
+def test_results_are_those_of_a_local_run_and_a_gpu_is_asked_for(project, tiny_model):
+    settings = {
+        "device": "auto",
+        "batch_size": 16,
+        "video": {"height": 32, "width": 48, "frames": 4},
+        "generator": {"kind": "dynamicrafter", "folder": str(tiny_model), "steps": 4, "guidance": 1.0},
+        "methods": {
+            "mono-copy": {"kind": "mono-copy"},
+            "ours": {"kind": "ours", "depth": "world", "restart_iterations": 1, "restart_steps": 2},
+        },
+    }
+    here, there = project("here", **settings), project("there", **settings)
+    finish(here)
+    outcome = finish(there, *PROFILE, "--slurm-keep-successful-logs")
+    assert checksums(results_of(there)) == checksums(results_of(here))
+    assert "2 jobs with a GPU" in outcome.text
+    asked = slurm.call("squeue", "-h", "-t", "all", "-o", "%b %T").splitlines()
+    assert sorted(line for line in asked if "gpu" in line) == ["gres:gpu:1 COMPLETED", "gres:gpu:1 COMPLETED"]
+    assert len(asked) == 5  # world to depth, trajectory, stereo, scores and players' files, tables
+    assert (results_of(there) / "logs" / "stereo" / "ours" / "1of1.log").is_file()
+    assert list((there.parent / "results" / "slurm").rglob("*.log"))
+    assert "Nothing to be done" in finish(there, *PROFILE).text
+
+
+def test_a_failing_job_is_tried_again_then_shown_with_its_log_and_its_group_goes_on(project, moving_bars):
+    config = project("failing", depths={"mine": {"estimator": "given"}}, methods={"mono-copy": {"kind": "mono-copy"}})
+    np.save(config.parent / "d.npy", np.full((4, 64, 96), 0.5, np.float32))
+    write_lossless(config.parent / "good.mkv", moving_bars, 8)
+    (config.parent / "bad.mkv").write_text("this is no video")
+    videos = {"v1": "bad.mkv", "v2": "good.mkv", "v3": "good.mkv", "v4": "good.mkv"}
+    rows = [{"clip_id": clip, "source_video": video, "disparity": "d.npy"} for clip, video in videos.items()]
+    write_rows(config.parent / "clips.csv", tuple(rows))
+
+    outcome = end(config, start(config, "inputs", *PROFILE, "--retries", "1", "--cores", "1"))
+    assert outcome.status == 1
+    assert outcome.text.count("Trying to restart job") == 1
+    assert "Error in group light0" in outcome.text
+    assert "clip 'v1': " in outcome.text
+    assert "bad.mkv" in outcome.text
+    assert re.search(r"logs/inputs/\dof\d\.log", outcome.text)
+    assert {path.parent.name for path in records(config)} == {"v2", "v3", "v4"}
+
+    done = records(config)
+    write_lossless(config.parent / "bad.mkv", moving_bars, 8)
+    finish(config, "inputs")
+    assert len(records(config)) == 4
+    assert {path: path.read_bytes() for path in done} == done
+
+
+def test_a_cancelled_job_is_finished_by_the_next_run(project, expected):
+    config = project("cancelled")
+    running = start(config, *TARGETS, *PROFILE, "--retries", "0")
+    wait_for_artefacts(config)
+    slurm.call("scancel", *slurm.jobs())
+    outcome = end(config, running)
+    assert outcome.status == 1
+    assert "Error in group light1" in outcome.text
+    finish_and_compare(config, expected)
+
+
+def test_a_drained_node_is_waited_for_and_ctrl_c_takes_the_jobs_along(project, expected):
+    config = project("interrupted")
+    slurm.call("scontrol", "update", f"nodename={slurm.NODE}", "state=drain", "reason=test")
+    running = start(config, *TARGETS, *PROFILE)
+    try:
+        slurm.wait_for(lambda: slurm.jobs("pending"), "a job that waits for the drained node")
+        assert running.poll() is None
+    finally:
+        slurm.call("scontrol", "update", f"nodename={slurm.NODE}", "state=resume")
+    wait_for_artefacts(config)
+    running.send_signal(signal.SIGINT)
+    assert end(config, running).status != 0
+    slurm.wait_for(lambda: not slurm.jobs(), "the jobs to be cancelled", seconds=60)
+    finish_and_compare(config, expected)
+
+
+def test_after_kill_9_of_snakemake_a_run_beside_the_orphaned_job_does_no_harm(project, expected):
+    config = project("killed")
+    running = start(config, *TARGETS, *PROFILE)
+    wait_for_artefacts(config)
+    running.kill()
+    running.wait()
+    assert slurm.jobs("running")
+    finish_and_compare(config, expected)
