@@ -129,6 +129,7 @@ def test_the_table_has_a_row_for_what_was_not_run(missing):
     assert "| propainter | 0 | – |" in table
     assert "- `propainter` was not run: propainter: its code is not on this machine" in table
     assert "Not every method ran" not in table
+    assert "- stereodiffusion: 40 clips of DynamiCrafter, frame by frame" in table
 
 
 @pytest.fixture

@@ -124,9 +124,20 @@ def _table1_markdown(plan: Plan, scores: pd.DataFrame, summary: pd.DataFrame, pu
             "Which direction of MEt3R and which crop of the frames they are of is not known. Other clips, other "
             "settings and perhaps other networks than above: the two tables can't be compared with each other.",
             "",
+            *_protocols(),
+            "",
             plain_markdown(published.assign(method=published["method"] + " (published)")),
         ]
     )
+
+
+def _protocols() -> Iterator[str]:
+    """Say how the paper's rows of the baselines differ from what their adapters do."""
+    from stereozero.baselines import immersepro, propainter, stereodiffusion
+
+    for module in (propainter, immersepro, stereodiffusion):
+        published = module.DECLARATION.published
+        yield f"- {published.row}: {published.notes}."
 
 
 def _part(summary: pd.DataFrame, columns: Sequence[str]) -> Iterator[str]:
