@@ -57,4 +57,5 @@ def test_rules_quote_all_that_they_pass_to_a_shell():
     ]
     assert len(commands) > 8
     fields = {field for command in commands for field in re.findall(r"(?<!\{)\{([^{}]+)\}(?!\})", command)}
-    assert {field for field in fields if not field.endswith(":q")} == {"threads"}
+    hashes_and_numbers = {"threads", "job.stage.code"}
+    assert {field for field in fields if not field.endswith(":q")} == hashes_and_numbers

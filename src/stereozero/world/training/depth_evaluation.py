@@ -12,6 +12,7 @@ import torch
 from stereozero.depth.depthcrafter import DepthCrafter
 from stereozero.depth.depthcrafter_estimator import DepthCrafterEstimator
 from stereozero.depth.dissolve import PAPER_STEPS, encode_disparity
+from stereozero.metrics.depth_error import align, relative_error
 from stereozero.world import KINDS, Clip
 from stereozero.world.training.depth import SAMPLING
 from stereozero.world.training.depth_data import video_of
@@ -34,29 +35,20 @@ def estimate_clips(model: DepthCrafter, clips: Sequence[Clip]) -> dict[int | Non
 def depth_figures(model: DepthCrafter, clips: Sequence[Clip], estimates: dict[int | None, Estimates]) -> dict:
     """Return the figures of estimates: means over clips, a kind of scene and all.
 
-    ``abs_rel``: see :func:`relative_error`; ``vae_limit`` is that of the true disparity after the VAE,
-    ``knowing_nothing`` that of the same disparity everywhere. ``consistency``: see :func:`consistency_error`.
+    ``abs_rel``: see :func:`~stereozero.metrics.depth_error.relative_error`; ``vae_limit`` is that of the true disparity
+    after the VAE, ``knowing_nothing`` that of the same disparity everywhere. ``consistency``: see :func:`consistency_error`.
     ``dissolved``: the relative error at each dissolve step.
     """
     plain = estimates[None]
     coded = [through_vae(model, clip) for clip in clips]
     constant = [np.ones_like(clip.disparity) for clip in clips]
     return {
-        "abs_rel": _means(relative_error, plain, clips),
-        "vae_limit": _means(relative_error, coded, clips),
-        "knowing_nothing": _means(relative_error, constant, clips),
+        "abs_rel": _means(_depth_error, plain, clips),
+        "vae_limit": _means(_depth_error, coded, clips),
+        "knowing_nothing": _means(_depth_error, constant, clips),
         "consistency": _means(consistency_error, plain, clips),
-        "dissolved": {str(t): _means(relative_error, estimates[t], clips) for t in PAPER_STEPS},
+        "dissolved": {str(t): _means(_depth_error, estimates[t], clips) for t in PAPER_STEPS},
     }
-
-
-def relative_error(estimate: np.ndarray, clip: Clip) -> float:
-    """Return AbsRel on disparity: the mean of |aligned - true| / true over a clip.
-
-    The true disparity is 1 / depth, which is above 0 everywhere; the one in [0, 1] has zeros to divide by.
-    """
-    truth = 1 / clip.depth  # (F, H, W)
-    return float((np.abs(align(estimate, truth) - truth) / truth).mean())
 
 
 def consistency_error(estimate: np.ndarray, clip: Clip) -> float:
@@ -71,17 +63,14 @@ def consistency_error(estimate: np.ndarray, clip: Clip) -> float:
     return float(np.abs(np.stack(changes))[np.stack(seen)].mean())
 
 
-def align(estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return an estimate (F, H, W) with the scale and the shift that bring it nearest to the truth (F, H, W)."""
-    terms = np.stack([estimate.ravel(), np.ones(estimate.size, np.float32)], axis=1)  # (F * H * W, 2)
-    (scale, shift), *_ = np.linalg.lstsq(terms.astype(np.float64), truth.ravel().astype(np.float64), rcond=None)
-    return (scale * estimate + shift).astype(np.float32)
-
-
 def through_vae(model: DepthCrafter, clip: Clip) -> np.ndarray:
     """Return a clip's true disparity, coded and decoded: (F, H, W)."""
     latents = encode_disparity(model, torch.tensor(clip.disparity), SAMPLING)  # (F, C, h, w)
     return model.decode(latents, SAMPLING).numpy()
+
+
+def _depth_error(estimate: np.ndarray, clip: Clip) -> float:
+    return relative_error(estimate, clip.depth)
 
 
 def _means(measure: Callable[[np.ndarray, Clip], float], estimates: Estimates, clips: Sequence[Clip]) -> dict:

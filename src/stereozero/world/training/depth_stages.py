@@ -18,12 +18,13 @@ from stereozero.artifacts import atomic_path, sha256_of, write_json
 from stereozero.depth.depthcrafter import DepthCrafter, DepthCrafterNetworks
 from stereozero.depth.pictures import draw_dissolve_levels
 from stereozero.errors import InputError
+from stereozero.metrics.depth_error import align
 from stereozero.world.training import report
 from stereozero.world.training.checkpoints import Checkpoint, read_checkpoint
 from stereozero.world.training.data import step_rng
 from stereozero.world.training.depth import SAMPLING, DepthParts, DepthSettings, DepthTask
 from stereozero.world.training.depth_data import draw_depth_clips, held_out_clips, video_of
-from stereozero.world.training.depth_evaluation import align, depth_figures, estimate_clips
+from stereozero.world.training.depth_evaluation import depth_figures, estimate_clips
 from stereozero.world.training.depth_vae import DepthVaeSettings, DepthVaeTask
 from stereozero.world.training.loop import CHECKPOINT, Training
 from stereozero.world.training.stages import read_part
