@@ -36,8 +36,8 @@ def depth_figures(model: DepthCrafter, clips: Sequence[Clip], estimates: dict[in
     """Return the figures of estimates: means over clips, a kind of scene and all.
 
     ``abs_rel``: see :func:`~stereozero.metrics.depth_error.relative_error`; ``vae_limit`` is that of the true disparity
-    after the VAE, ``knowing_nothing`` that of the same disparity everywhere. ``consistency``: see :func:`consistency_error`.
-    ``dissolved``: the relative error at each dissolve step.
+    after the VAE, ``knowing_nothing`` that of the same disparity everywhere. ``consistency``: see
+    :func:`consistency_error`. ``dissolved``: the relative error at each dissolve step.
     """
     plain = estimates[None]
     coded = [through_vae(model, clip) for clip in clips]
