@@ -115,6 +115,7 @@ def killed(config: Path, folder: Path, seed: int, seconds: float, expected: dict
         "and_seconds": round(delay, 2),
         "killed": hit,
         "identical": found == expected,
+        "different": sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)),
         "half_written_after_kill": half_written,
         "hidden_files_at_the_end": leftovers,
     }

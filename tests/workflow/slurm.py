@@ -39,7 +39,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
 SlurmdParameters=config_overrides
-MinJobAge=300
+MinJobAge=3600
 ReturnToService=2
 KillWait=2
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2

@@ -133,9 +133,9 @@ def test_results_are_those_of_a_local_run_and_a_gpu_is_asked_for(project, tiny_m
     outcome = finish(there, *PROFILE, "--slurm-keep-successful-logs")
     assert checksums(results_of(there)) == checksums(results_of(here))
     assert "2 jobs with a GPU" in outcome.text
-    asked = slurm.call("squeue", "-h", "-t", "all", "-o", "%b %T").splitlines()
-    assert sorted(line for line in asked if "gpu" in line) == ["gres:gpu:1 COMPLETED", "gres:gpu:1 COMPLETED"]
-    assert len(asked) == 5  # world to depth, trajectory, stereo, scores and players' files, tables
+    submitted = slurm.call("squeue", "-h", "-t", "all", "-O", "tres-per-job:20,state:20").splitlines()
+    assert [line.split() for line in submitted].count(["gres:gpu:1", "COMPLETED"]) == 2
+    assert len(submitted) == 5  # world to depth, trajectory, stereo, scores and players' files, tables
     assert (results_of(there) / "logs" / "stereo" / "ours" / "1of1.log").is_file()
     assert list((there.parent / "results" / "slurm").rglob("*.log"))
     assert "Nothing to be done" in finish(there, *PROFILE).text
