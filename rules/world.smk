@@ -23,6 +23,9 @@ for model, parts in TRAININGS.items():
             conda:
                 ENVIRONMENT
             threads: 1
+            resources:
+                mem_mb=8000,
+                runtime=2880,
             params:
                 part=part,
             message:

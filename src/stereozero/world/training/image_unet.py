@@ -6,6 +6,7 @@ zero terminal SNR, so that a picture can be inverted.
 """
 
 import copy
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch.nn.functional as nnf
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 
-from stereozero.artifacts import sha256_of
+from stereozero.artifacts import atomic_path, sha256_of
 from stereozero.backbones.dynamicrafter import ClipConditioner
 from stereozero.diffusion.schedule import NoiseSchedule, add_noise, velocity_target
 from stereozero.errors import InputError
@@ -25,8 +26,8 @@ from stereozero.world.training.data import ClipPool, PoolSettings, open_pool, st
 from stereozero.world.training.loop import Optimisation, Training
 from stereozero.world.training.unet import spread_times
 
-STEPS = {"image-unet": 8000}
-"""Steps of the training, unless others are asked for. It has not yet been trained for as many."""
+STEPS = {"image-unet": 1500}
+"""Steps of the training, unless others are asked for."""
 
 GENERATOR = Path("models/generator")
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -132,8 +133,11 @@ def train_image_unet(work: Path, steps: int, device: str) -> None:
     made_for = {name: sha256_of(GENERATOR / name / _WEIGHTS) for name in ("vae", "conditioner")}
     described = asdict(settings) | {"made_for": made_for}
     task = ImageUNetTask(open_pool(work / "pool", PoolSettings()), settings, vae, conditioner, described)
-    trained = Training(task, settings.how, work / "image-unet", device).run(steps)
-    save_image_model(trained, work / "image-unet" / "model")
+    training = Training(task, settings.how, work / "image-unet", device)
+    folder = work / "image-unet" / "model"
+    save_image_model(training.run(steps), folder)
+    with atomic_path(folder / "README.md") as temporary:
+        temporary.write_text("\n".join(_card(training, described)), encoding="utf-8")
 
 
 def save_image_model(unet: UNet2DConditionModel, folder: Path) -> None:
@@ -147,6 +151,27 @@ def save_image_model(unet: UNet2DConditionModel, folder: Path) -> None:
         set_alpha_to_one=False,
         clip_sample=False,
     ).save_pretrained(folder / "scheduler")
+
+
+def _card(training: Training, described: Mapping[str, Any]) -> list[str]:
+    size = sum(map(torch.numel, training.average.parameters()))
+    return [
+        "# The embedded image model",
+        "",
+        "A small diffusers UNet2DConditionModel with Stable Diffusion's schedule, which StereoDiffusion runs on in the",
+        "demo. It works on latents of the embedded generator's VAE and with its text tower. It knows nothing but frames",
+        "of the synthetic world. Weights are stored as float16.",
+        "",
+        f"{size:,} parameters, trained by `python -m stereozero.world.training image-unet`: {training.step} steps in "
+        f"{training.seconds / 60:.0f} minutes.",
+        "",
+        "Settings:",
+        "",
+        "```json",
+        json.dumps(dict(described), indent=2),
+        "```",
+        "",
+    ]
 
 
 def _exported(kind: type, name: str) -> torch.nn.Module:
