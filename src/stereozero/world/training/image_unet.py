@@ -159,8 +159,8 @@ def _card(training: Training, described: Mapping[str, Any]) -> list[str]:
         "# The embedded image model",
         "",
         "A small diffusers UNet2DConditionModel with Stable Diffusion's schedule, which StereoDiffusion runs on in the",
-        "demo. It works on latents of the embedded generator's VAE and with its text tower. It knows nothing but frames",
-        "of the synthetic world. Weights are stored as float16.",
+        "demo. It works on latents of the embedded generator's VAE and with its text tower. It knows nothing but",
+        "frames of the synthetic world. Weights are stored as float16.",
         "",
         f"{size:,} parameters, trained by `python -m stereozero.world.training image-unet`: {training.step} steps in "
         f"{training.seconds / 60:.0f} minutes.",
