@@ -10,12 +10,6 @@ KEPT_TABLES = [
     if PLAN.paths.tables in path.parents and path.suffix == ".csv" and path.stem not in LEFT_OUT
 ]
 
-
-def kept(table):
-    """Return where a table of the run's folder is kept."""
-    return str(PLAN.paths.benchmark / table.relative_to(PLAN.paths.tables))
-
-
 for table in KEPT_TABLES:
     table_name = "_".join(table.relative_to(PLAN.paths.tables).with_suffix("").parts)
 
@@ -29,6 +23,8 @@ for table in KEPT_TABLES:
         log:
             str(PLAN.paths.log("benchmark", "", table_name)),
         localrule: True
+        conda:
+            ENVIRONMENT
         message:
             f"benchmark: {kept(table)}"
         shell:

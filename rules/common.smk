@@ -139,3 +139,13 @@ def depth_table_results(table):
         return [str(PLAN.paths.depth_table(table, suffix)) for suffix in (".csv", ".md")]
 
     return results
+
+
+def discard_marker(job):
+    """Return the file that says a job's latents were deleted."""
+    return PLAN.paths.marker("discard", job.rule, job.batch)
+
+
+def kept(table):
+    """Return where a table of the run's folder is kept."""
+    return str(PLAN.paths.benchmark / table.relative_to(PLAN.paths.tables))

@@ -3,12 +3,6 @@
 READERS = readers(JOBS)
 DISCARDING = [job for job in JOBS if job.stage.discardable] if PLAN.config.discard_latents else []
 
-
-def discard_marker(job):
-    """Return the file that says a job's latents were deleted."""
-    return PLAN.paths.marker("discard", job.rule, job.batch)
-
-
 for rule_name in dict.fromkeys(job.rule for job in DISCARDING):
 
     rule:
@@ -23,6 +17,8 @@ for rule_name in dict.fromkeys(job.rule for job in DISCARDING):
         wildcard_constraints:
             batch=r"\d+of\d+",
         localrule: True
+        conda:
+            ENVIRONMENT
         params:
             arguments=of_batch(rule_name, lambda job: command("discard", *job.arguments_with(discard_marker(job)))),
         message:
