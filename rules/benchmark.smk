@@ -28,7 +28,7 @@ for table in KEPT_TABLES:
         message:
             f"benchmark: {kept(table)}"
         shell:
-            "cp {input:q} {output:q} 2> {log:q}"
+            "stereozero keep {input:q} {output:q} > {log:q} 2>&1"
 
 
 rule benchmark:

@@ -9,17 +9,17 @@ from stereozero.costs import measured_costs
 from stereozero.errors import StereoZeroError
 from stereozero.gpu_lease import device_ids
 from stereozero.jobs import plan_jobs, readers
-from stereozero.plan import describe_plan, prepare, resolve
+from stereozero.plan import describe_plan, prepare, read_started_plan, write_plan
 from stereozero.resources import describe_work, job_groups, job_requests
 from stereozero.upkeep import RERUN_CODE, bring_to_present, remove_void_markers
 from stereozero.weights import needed_models
 
 
 def read_plan():
-    """Validate config and manifest; in the main process also write the plan that jobs read."""
+    """Validate config and manifest; a process that runs jobs for another takes the plan that they were started with."""
     where = ", ".join(str(path) for path in workflow.configfiles)
     try:
-        return prepare(config, where) if workflow.is_main_process else resolve(config, where)
+        return prepare(config, where) if workflow.is_main_process else read_started_plan(config)
     except StereoZeroError as error:
         sys.exit(f"\nNothing was started.\n{error}\n")
 
@@ -39,11 +39,21 @@ if workflow.is_main_process:
     for line in (*describe_plan(PLAN), *describe_work(PLAN, JOBS, REQUESTS)):
         logger.info(line)
     is_on_this_machine = workflow.resource_settings.nodes is None
-    if is_on_this_machine and "gpu" not in workflow.global_resources:
+    if not is_on_this_machine:
+        workflow.register_resource("gpu_jobs", 1)
+    elif "gpu" not in workflow.global_resources:
         workflow.register_resource("gpu", max(1, len(device_ids())))
 
 
+# Of the jobs with a GPU that a cluster runs in one submission, each has it to itself; other submissions don't count.
+resource_scopes:
+    gpu_jobs="local",
+
+
 onstart:
+    # Not in a dry run, nor beside a run that goes on: Snakemake holds its lock by now.
+    if workflow.is_main_process:
+        write_plan(PLAN, PLAN.paths.plan)
     # Snakemake starts the jobs of a stage whose code changed only if asked to; they then may not take what is there.
     if "code" in map(str, workflow.rerun_triggers):
         os.environ[RERUN_CODE] = "1"
@@ -101,8 +111,10 @@ def gpu_resources(job):
     profile = workflow.resource_settings.default_resources or {}
     if not count:
         return {"gpu": 0}
-    asked = {"gres": profile["gpu_gres"].raw} if "gpu_gres" in profile else {"gpu": count}
-    return asked | ({"slurm_partition": profile["gpu_partition"].raw} if "gpu_partition" in profile else {})
+    own = {name: profile[name].raw.strip("'\"") for name in ("gpu_gres", "gpu_partition") if name in profile}
+    asked = {"gres": own["gpu_gres"]} if "gpu_gres" in own else {"gpu": count}
+    where = {"slurm_partition": own["gpu_partition"]} if "gpu_partition" in own else {}
+    return {**asked, **where, "gpu_jobs": 1}
 
 
 def needs_of(job):

@@ -1,6 +1,6 @@
 # Tables 3, 4 and 6: methods that differ in the depth they are given; see stages/depth_table.py.
 
-from stereozero.stages.views import first_of_scenes
+from stereozero.stages.views import first_of_scenes, with_depth
 
 for table, methods in PLAN.config.depth_tables:
 
@@ -15,7 +15,7 @@ for table, methods in PLAN.config.depth_tables:
             markdown=report(str(PLAN.paths.depth_table(table, ".md")), category="Tables"),
             pictures=[
                 report(str(PLAN.paths.depth_table(table, f"-{clip.clip_id}.png")), category="Tables")
-                for clip in first_of_scenes(PLAN, methods)
+                for clip in first_of_scenes(PLAN, with_depth(PLAN, methods))
             ],
         log:
             str(PLAN.paths.log("depth-table", table, "all")),

@@ -5,6 +5,7 @@ TRAININGS = {
     "generator": ["vae", "clip", "unet", "evaluate", "export"],
     "depth": ["depth-vae", "depth", "evaluate-depth", "export-depth"],
     "features": ["features-clip", "features-dino", "evaluate-features", "export-features"],
+    "image": ["image-unet", "export-image"],  # with what models/generator holds
 }
 
 for model, parts in TRAININGS.items():

@@ -14,6 +14,7 @@ from stereozero.plan import Plan, resolve
 # One thread, set before torch is imported: more of them wait for each other when the machine does anything else.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+pytest_plugins = ["parity"]
 REPOSITORY = Path(__file__).parents[1]
 
 

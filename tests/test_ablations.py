@@ -3,12 +3,17 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from stereozero.ablations import setting_differences
+from stereozero.ablations import chosen_settings, setting_differences
 from stereozero.config import parse_config, read_yaml
 from stereozero.errors import InputError
 from stereozero.jobs import plan_jobs
 from stereozero.plan import resolve
+from stereozero.stereo.border import border_columns
+from stereozero.stereo.latent_warp import blank_cells
+from stereozero.stereo.warp import source_positions
+from stereozero.world import render_clip, sample_scene
 
 REPOSITORY = Path(__file__).parents[1]
 OURS = {"kind": "ours", "depth": "world"}
@@ -38,6 +43,15 @@ def test_the_changed_key_is_told_for_all_and_nothing_else(differences):
         "off": "restart_iterations: 7; refinement: off",
         "full": "restart_iterations: 7; refinement: clean",
     }
+
+
+def test_of_one_method_all_is_told_that_is_no_default(world_config):
+    settings = {"steps": 10, "guidance": 1, "height": None, "width": None, "attention": "uni", "strength": 2}
+    world_config["methods"]["theirs"] = {"kind": "stereodiffusion", "depth": "world", "model": "nowhere", **settings}
+    plan = resolve(world_config, "config.yaml")
+    told = "kind: stereodiffusion; depth: world; model: nowhere; steps: 10; guidance: 1; height: null; width: null"
+    assert chosen_settings(plan, "theirs") == f"{told}; strength: 2"
+    assert chosen_settings(plan, "mono-copy") == "kind: mono-copy"
 
 
 def test_of_presets_only_the_name_is_told(differences):
@@ -102,9 +116,13 @@ class TestTheRepositorysAblations:
         changes = {"results": str(tmp_path), "generator": generator(tiny_model), "video": small}
         return resolve({**content, **changes}, "ablations.yaml")
 
-    def test_every_method_runs_on_every_clip_and_is_in_an_ablation(self, plan):
-        assert len(plan.clips) == 8
-        assert {len(plan.method_clips(name)) for name in plan.config.methods} == {8}
+    def test_the_rows_of_an_ablation_are_about_the_same_clips_rendered_or_generated(self, plan):
+        for ablation, names in plan.config.ablations.items():
+            clips = {tuple(clip.clip_id for clip in plan.method_clips(name)) for name in names}
+            assert len(clips) == 1, ablation
+            assert len(clips.pop()) == (3 if ablation.startswith("generated") else 8)
+
+    def test_every_method_is_in_an_ablation(self, plan):
         assert {name for names in plan.config.ablations.values() for name in names} == set(plan.config.methods)
         assert {job.variant for job in plan_jobs(plan) if job.stage.name == "evaluate"} == set(plan.config.methods)
 
@@ -118,8 +136,17 @@ class TestTheRepositorysAblations:
         one_thing = {
             name: set(setting_differences(plan, names).values())
             for name, names in plan.config.ablations.items()
-            if name not in ("parts", "preset")
+            if name.removeprefix("generated-") not in ("parts", "preset")
         }
         assert not [name for name, settings in one_thing.items() if any(";" in setting for setting in settings)]
         assert one_thing["restart"] == {"restart_iterations: 1", "restart_iterations: 3", "restart_iterations: 7"}
         assert one_thing["strength"] == {"strength: 2", "strength: 8", "strength: 4"}
+
+
+def test_the_border_clips_have_a_border(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    plan = resolve(read_yaml(Path("benchmark/ablations-border.yaml")), "ablations-border.yaml")
+    for clip in plan.clips:
+        rendered = render_clip(sample_scene(clip.scene, clip.world_seed), 8, 64, 96, plan.strength(clip))
+        blank = source_positions(torch.from_numpy(rendered.disparity.copy()), plan.strength(clip)) < 0
+        assert border_columns(blank_cells(blank, 4), plan.strength(clip)).sum() == 1

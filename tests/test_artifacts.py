@@ -11,6 +11,7 @@ from stereozero.artifacts import (
     Recipe,
     atomic_path,
     canonical_json,
+    copy_file,
     damage,
     make_all,
     read_record,
@@ -176,6 +177,23 @@ def test_equal_settings_have_equal_keys_however_they_are_written():
     assert first.key == second.key
     assert first.key != Recipe("s", 1, {"a": True, "b": [2, {"c": 3.5}]}, {}).key
     assert json.loads(canonical_json({"ü": 1e300})) == {"ü": 1e300}
+
+
+def test_a_copy_is_whole_or_the_older_one_stays(tmp_path, monkeypatch):
+    (tmp_path / "new").write_text("new")
+    copy = tmp_path / "kept" / "copy"
+    copy_file(tmp_path / "new", copy)
+    assert copy.read_text() == "new"
+
+    def full(source, target):
+        target.write_text("ne")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    (tmp_path / "new").write_text("newer")
+    with pytest.raises(OSError, match="No space left"):
+        copy_file(tmp_path / "new", copy)
+    assert [path.read_text() for path in copy.parent.iterdir()] == ["new"]
 
 
 def test_atomic_path_sweeps_what_a_killed_process_left(tmp_path):

@@ -12,18 +12,18 @@ def test_bad_input_ends_with_status_1_and_the_reason(tmp_path, caplog):
     assert "no.yaml: can't be read" in caplog.text
 
 
-def test_plan_says_what_would_be_run_and_writes_it(tmp_path, world_config, caplog):
+def test_plan_says_what_would_be_run_and_leaves_the_plan_of_a_run_alone(tmp_path, world_config, caplog):
     caplog.set_level(logging.INFO)
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(world_config))
     assert main(["plan", str(tmp_path / "c.yaml")]) == 0
     assert "run 'test': 2 clips, 3 methods" in caplog.text
-    assert (tmp_path / "results" / "test" / "plan.json").is_file()
+    assert not (tmp_path / "results" / "test" / "plan.json").exists()
 
 
 def test_one_stage_of_one_clip_can_be_run_by_hand(tmp_path, world_config):
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(world_config))
-    assert main(["plan", str(tmp_path / "c.yaml")]) == 0
-    plan = str(tmp_path / "results" / "test" / "plan.json")
+    plan = str(tmp_path / "plan.json")
+    assert main(["plan", str(tmp_path / "c.yaml"), "--output", plan]) == 0
     assert main(["world", "--plan", plan, "--clips", "w2"]) == 0
     assert [path.name for path in (tmp_path / "results" / "test" / "world").iterdir()] == ["w2"]
     assert main(["world", "--plan", plan, "--clips", "w9"]) == 1

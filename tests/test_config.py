@@ -1,6 +1,7 @@
 import pytest
 
-from stereozero.config import Metric, parse_config, read_yaml
+from stereozero.config import parse_config, read_yaml
+from stereozero.config.scoring import Metric
 from stereozero.errors import InputError
 
 GOOD = {"run": "demo", "manifest": "clips.csv"}

@@ -11,6 +11,8 @@ from stereozero.depth_tables import FACTS, beside_published, depth_facts, precis
 from stereozero.errors import InputError
 from stereozero.metrics.statistics import BootstrapParameters
 from stereozero.plan import Plan, resolve
+from stereozero.stages.views import with_depth
+from stereozero.tables import is_control
 
 REPOSITORY = Path(__file__).parents[1]
 PUBLISHED = REPOSITORY / "benchmark" / "published"
@@ -29,7 +31,12 @@ DEPTHS = {
 
 
 def plan_of(**changes) -> Plan:
-    methods = {"copy": {"kind": "mono-copy"}, "fill": {"kind": "warp-fill", "depth": "world"}}
+    methods = {
+        "copy": {"kind": "mono-copy"},
+        "fill": {"kind": "warp-fill", "depth": "world"},
+        "theirs": {"kind": "finished"},
+        "truth": {"kind": "ground-truth"},
+    }
     config = {"run": "r", "manifest": "m.csv", "depths": DEPTHS, "methods": methods, **changes}
     return Plan(parse_config(config, "config.yaml"), ())
 
@@ -139,13 +146,18 @@ def test_scores_that_rank_nothing_are_left_out():
     [
         (["fill", "fil"], "depth_tables.table3: there is no method 'fil'; did you mean 'fill'?"),
         (["fill"], "depth_tables.table3: compares 1 methods; name at least two of the run's"),
-        (["fill", "copy"], "depth_tables.table3: method 'copy' takes no depth; name methods that do"),
+        (["fill", "theirs"], "depth_tables.table3: method 'theirs' takes no depth; name methods that do, and controls"),
+        (["copy", "truth"], "depth_tables.table3: names no method that takes a depth"),
     ],
 )
 def test_a_mistake_in_a_tables_methods_is_named(methods, message):
     with pytest.raises(InputError) as caught:
         plan_of(depth_tables={"table3": methods})
     assert message in str(caught.value)
+
+
+def test_controls_may_stand_in_a_table():
+    assert plan_of(depth_tables={"table3": ["fill", "copy"]}).config.depth_tables.table3 == ["fill", "copy"]
 
 
 def test_a_table_that_does_not_exist():
@@ -180,9 +192,14 @@ class TestTheRepositorysTables:
 
     def test_the_methods_of_a_run_differ_in_their_depth_only(self, plan, paper_plan):
         for one in (plan, paper_plan):
-            methods = one.config.methods
+            methods = {name: method for name, method in one.config.methods.items() if not is_control(method)}
             assert all(method.depth == name for name, method in methods.items())
             assert len({method.model_copy(update={"depth": ""}) for method in methods.values()}) == 1
+
+    def test_every_table_has_controls(self, plan, paper_plan):
+        for one, controls in ((plan, ["mono-copy", "ground-truth"]), (paper_plan, ["mono-copy"])):
+            for _, methods in one.config.depth_tables:
+                assert [name for name in methods if is_control(one.method(name))] == controls
 
     def test_every_row_of_the_papers_tables_is_made_with_its_models(self, paper_plan):
         for table, methods in paper_plan.config.depth_tables:
@@ -190,7 +207,7 @@ class TestTheRepositorysTables:
             rows = [
                 measured(name, *depth_facts(paper_plan, paper_plan.method(name).depth).values(), scene=scene)
                 for scene in scenes
-                for name in methods
+                for name in with_depth(paper_plan, methods)
             ]
             beside = beside_published(pd.DataFrame(rows), published(table))
             assert len(beside) == len(rows)

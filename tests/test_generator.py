@@ -3,7 +3,8 @@ import shutil
 
 import pytest
 
-from stereozero.config import DynamiCrafterGenerator, VideoFormat, parse_config
+from stereozero.config import parse_config
+from stereozero.config.generator import DynamiCrafterGenerator, VideoFormat
 from stereozero.errors import InputError
 from stereozero.generator import kept_frames, misfits, sampling_settings, variant_of
 from stereozero.manifest import Clip
@@ -36,6 +37,8 @@ def test_presets_are_the_models_and_can_be_overridden(variant, expected):
     assert settings.items() >= {**expected, "steps": 50, "eta": 1, "guidance": 7.5, "seed": 5, "prompt": "p"}.items()
     own = {"guidance_rescale": 0.1, "dynamic_rescale": 0.5, "spacing": "uniform", "frame_stride": 7, "steps": 9}
     assert sampling_settings(official(variant=variant, **own), variant_of(preset), clip, 5).items() >= own.items()
+    assert "image_guidance" not in settings  # artefacts that were made before there was this key stay current
+    assert sampling_settings(official(image_guidance=3), variant_of(preset), clip, 5)["image_guidance"] == 3
     row = clip.model_copy(update={"frame_stride": 30})
     assert sampling_settings(official(**own), variant_of(preset), row, 5)["frame_stride"] == 30
 

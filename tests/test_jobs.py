@@ -79,7 +79,7 @@ def test_many_clips_become_larger_batches_not_more(world_config, write_manifest)
     rows = [{"clip_id": f"c{number}", "scene": "simple", "world_seed": str(number)} for number in range(300)]
     write_manifest(*rows)
     batches = {job.batch for job in plan_jobs(resolve({**world_config, "batch_size": 1}, "config.yaml"))}
-    assert {name.partition("of")[2] for name in batches} == {"128"}
+    assert {name.partition("of")[2] for name in batches} == {"64"}
     jobs = [job for job in plan_jobs(resolve(world_config, "config.yaml")) if job.rule == "world_batch"]
     assert len(jobs) == 32
     assert sorted(clip_id for job in jobs for clip_id in job.clip_ids) == sorted(row["clip_id"] for row in rows)

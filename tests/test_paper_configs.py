@@ -1,5 +1,6 @@
 """The configurations for the real models are valid as they are; nothing is downloaded to find out."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from stereozero.config import read_yaml
 from stereozero.jobs import plan_jobs
 from stereozero.plan import describe_plan, resolve
+from stereozero.stages.tabulate import read_published
 from stereozero.weights import needed_models
 
 REPOSITORY = Path(__file__).parents[1]
@@ -46,12 +48,28 @@ def test_the_example_scripts_settings_are_in_the_rows(monkeypatch, tmp_path):
     assert plan.config.generator.guidance_rescale == 0
 
 
+def test_the_reference_raises_the_disparity_to_the_rows_power(plan):
+    powers = {clip.clip_id: plan.sampler("reference", clip).disparity_power for clip in plan.clips}
+    raised = {"zreal_penguin-512", "smile-interp", "stone01-interp", "walk-interp"} & powers.keys()
+    assert powers == {name: math.e if name in raised else 1.0 for name in powers}
+    window = plan.config.methods["reference"].cross_view_window
+    assert window == ((25, 45) if plan.config.run == "paper" else (0, 50))
+
+
 def test_depth_is_dissolved_as_the_rows_say_else_as_the_paper_does(plan):
     default = {"paper": 45, "paper-512": 40, "paper-512-interp": 40, "paper-256": None}[plan.config.run]
     for clip in plan.clips:
         assert plan.dissolve_step("dissolved", clip) == (clip.dissolve_step or default)
     assert needed_models(plan.config).keys() > {"depthcrafter-unet", "svd-xt-vae", "svd-xt-image-encoder"}
     assert {job.stage.name for job in plan_jobs(plan)} >= {"estimate", "derive", "stereo"}
+
+
+def test_every_row_of_the_papers_table_is_a_method(plan):
+    rows = set(read_published(plan, "table1")["method"])
+    assert rows | {"rodynrf", "warp-fill"} <= plan.config.methods.keys()
+    assert plan.method("ours").preset == "best"
+    assert rows <= read_yaml(REPOSITORY / "config.yaml")["methods"].keys()
+    assert {"propainter", "immersepro", "rodynrf", "stereodiffusion"} == plan.obstacles.keys()
 
 
 def test_the_plan_says_what_is_unusual(plan):

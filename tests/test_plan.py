@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from stereozero.errors import InputError
-from stereozero.plan import check_writable, describe_plan, prepare, read_plan, resolve, write_plan
+from stereozero.plan import check_writable, describe_plan, prepare, read_plan, read_started_plan, resolve, write_plan
 
 
 def test_problems_of_config_and_manifest_are_reported_together(world_config, write_manifest):
@@ -49,6 +49,15 @@ def test_an_estimated_depth_serves_every_clip_with_a_video(world_config, write_m
     assert [clip.clip_id for clip in plan.method_clips("warp-fill")] == ["w1", "w2", "v"]
     assert not plan.supplies("half-world", plan.clip("v"))
     assert not plan.supplies("pro", plan.clip("i"))  # no generator, so no video
+
+
+def test_an_estimated_depth_may_leave_out_rendered_clips(world_config, write_manifest, world_rows, tmp_path):
+    (tmp_path / "v.mp4").touch()
+    write_manifest(*world_rows, {"clip_id": "v", "source_video": "v.mp4"})
+    world_config["depths"]["pro"] = {"estimator": "depth-pro", "rendered": False}
+    world_config["methods"] |= {"estimated": {"kind": "warp-fill", "depth": "pro"}}
+    plan = resolve(world_config, "config.yaml")
+    assert [clip.clip_id for clip in plan.method_clips("estimated")] == ["v"]
 
 
 def test_missing_depth_networks_are_named_before_any_work(world_config):
@@ -102,12 +111,19 @@ def test_image_clips_go_as_far_as_the_inputs_and_it_is_said(world_config, write_
 
 
 def test_a_plan_survives_the_disk(world_plan):
-    write_plan(world_plan)
-    stamp = world_plan.paths.plan.stat().st_mtime_ns
-    write_plan(world_plan)
-    assert world_plan.paths.plan.stat().st_mtime_ns == stamp
+    write_plan(world_plan, world_plan.paths.plan)
     again = read_plan(world_plan.paths.plan)
     assert (again.config, again.clips) == (world_plan.config, world_plan.clips)
+
+
+def test_checking_an_edited_config_leaves_the_plan_of_started_jobs_alone(world_config):
+    started = prepare(world_config, "config.yaml")
+    with pytest.raises(InputError, match=r"plan\.json: can't be read .*Snakemake writes it when it starts jobs"):
+        read_started_plan(world_config)
+    write_plan(started, started.paths.plan)
+    world_config["methods"]["warp-fill"]["fill"] = "telea"
+    assert prepare(world_config, "config.yaml").config != started.config
+    assert read_started_plan(world_config).config == started.config
 
 
 def test_a_broken_plan_is_refused(tmp_path):

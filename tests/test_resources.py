@@ -32,6 +32,22 @@ def test_long_jobs_are_not_light_and_those_with_a_gpu_never():
     assert Request(Cost(1, 100, 1, 0), 8, gpu=0, is_measured=False).is_light
     assert not Request(Cost(600, 100, 1, 0), 8, gpu=0, is_measured=False).is_light
     assert not Request(Cost(1, 100, 1, 0), 8, gpu=1, is_measured=False).is_light
+    assert Request(Cost(1, 100, 1, 0), 8, gpu=1, is_measured=False).is_short
+
+
+def test_long_jobs_are_submitted_alone_and_short_ones_never_share_a_group_with_those_of_the_other_kind(image_config):
+    features = Path(__file__).parents[1] / "models" / "features" / "clip"
+    scores = {"metrics": ["disparity", "clip_frame"], "scoring": {"clip": {"folder": str(features)}}}
+    image_config |= {"device": "auto", **scores}
+    plan = resolve(image_config, "c")
+    jobs = plan_jobs(plan)
+    long = {("generate", ""): Cost(seconds=3600, base_mb=1000, clip_mb=0, disk_mb=1)}
+    requests = job_requests(plan, jobs, long)
+    groups = job_groups(jobs, requests)
+    assert {groups[job.name] for job in jobs if job.stage.name == "generate"} == {None}
+    assert {groups[job.name] for job in jobs if job.stage.name == "evaluate"} == {"gpu2"}  # behind inputs and generate
+    light = {groups[job.name] for job in jobs if not requests[job.name].gpu}
+    assert light == {"light0", "light2", "light3"}  # inputs; the copy; what players get, which waits for scores
 
 
 def test_stages_with_networks_ask_for_a_gpu_and_the_others_for_none(generated):

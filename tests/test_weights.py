@@ -10,6 +10,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
+from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weights
 
 from stereozero.backbones.variants import VARIANTS
 from stereozero.cli import main
@@ -17,7 +18,7 @@ from stereozero.config import parse_config
 from stereozero.errors import InputError
 from stereozero.jobs import plan_jobs
 from stereozero.plan import resolve, write_plan
-from stereozero.weights import REGISTRY, fetch, generator_model, locate, needed_models
+from stereozero.weights import REGISTRY, FetchedFile, fetch, generator_model, locate, needed_models
 
 CONTENT = b"weights"
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -73,6 +74,16 @@ def test_without_a_known_checksum_the_hubs_own_counts(hub, tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     assert fetch(unknown, local).sha256 == SHA
     assert f"no checksum is known for {local}; its SHA-256 is {SHA}" in caplog.text
+
+
+def test_a_local_copy_of_another_content_is_used_and_warned_of(tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
+    local = tmp_path / "pruned_bf16.safetensors"
+    local.write_bytes(b"pruned")
+    found = hashlib.sha256(b"pruned").hexdigest()
+    assert fetch(MODEL, local) == FetchedFile(local, len(b"pruned"), found)
+    assert f"{local} is not the published file: its SHA-256 is {found}, that of model.ckpt of " in caplog.text
+    assert "It is used because you name it; its keys and shapes must fit the model" in caplog.text
 
 
 def test_a_local_copy_wins_and_must_exist(hub, tmp_path):
@@ -183,6 +194,22 @@ def test_what_depth_variants_need():
     assert needed_models(local) == {}
 
 
+def test_what_propagating_needs():
+    given = {"estimator": "given"}
+    change = {"estimator": "derived", "depth": "d0"}
+    assert needed_models(depths(given, {**change, "propagate": "paper"})) == {"raft": None}
+    small = {**change, "propagate": "reference", "flow": "raft_small"}
+    assert needed_models(depths(given, small)) == {"raft-small": None}
+    assert needed_models(depths(given, {**change, "propagate": "paper", "flow": "dis"})) == {}
+    assert needed_models(depths(given, {**change, "downsample": 2})) == {}
+
+
+def test_torchvisions_own_default_weights_are_registered():
+    for name, weights in (("raft", Raft_Large_Weights.DEFAULT), ("raft-small", Raft_Small_Weights.DEFAULT)):
+        assert f"{REGISTRY[name].address}/{REGISTRY[name].file}" == weights.url
+        assert REGISTRY[name].gigabytes == pytest.approx(weights.meta["_file_size"] / 1000, rel=0.1)
+
+
 def test_a_networks_configuration_is_fetched_with_it(hub, tmp_path):
     model = replace(REGISTRY["depth-pro"], sha256=SHA, gigabytes=1e-9)
     path = fetch(model, cache=tmp_path / "cache").path
@@ -223,7 +250,7 @@ def test_generation_waits_for_verified_weights_and_is_keyed_by_their_content(ima
     facts = plan.paths.weights("dynamicrafter-512")
     (job,) = [job for job in plan_jobs(plan) if job.stage.name == "generate"]
     assert facts in job.needs
-    write_plan(plan)
+    write_plan(plan, plan.paths.plan)
     assert main(["weights", "--plan", str(plan.paths.plan)]) == 0
     assert json.loads(facts.read_text()) == {"model": "dynamicrafter-512", "bytes": len(CONTENT), "sha256": SHA}
     assert json.loads(facts.with_name("source.json").read_text())["path"] == str(local)
@@ -238,11 +265,25 @@ def test_a_file_that_lies_elsewhere_is_downloaded_once(tmp_path, monkeypatch):
         target.write_bytes(b"weights")
 
     monkeypatch.setattr("stereozero.download._download", download)
+    raft = replace(REGISTRY["raft"], sha256=SHA[:8])
     for _ in range(2):
-        found = fetch(REGISTRY["raft"], cache=tmp_path)
+        found = fetch(raft, cache=tmp_path)
     assert addresses == ["https://download.pytorch.org/models/raft_large_C_T_SKHT_V2-ff5fadd5.pth"]
     assert found.path.read_bytes() == b"weights"
-    assert locate(REGISTRY["raft"], cache=tmp_path) == found.path
+    assert locate(raft, cache=tmp_path) == found.path
+    with pytest.raises(InputError, match=f"its SHA-256 is {SHA}, that of .*ff5fadd5.pth .* is ff5fadd5; delete it"):
+        fetch(REGISTRY["raft"], cache=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "licence"),
+    [("mast3r", "CC BY-NC-SA 4.0: non-commercial use only"), ("depth-pro", "research purposes only")],
+)
+def test_a_licence_that_restricts_use_is_shown(tmp_path, caplog, name, licence):
+    (tmp_path / "copy").write_bytes(CONTENT)
+    fetch(REGISTRY[name], tmp_path / "copy")
+    assert f"{name}: " in caplog.text
+    assert licence in caplog.text
 
 
 def test_without_network_it_is_said_what_to_download_and_where_to_name_it(tmp_path, monkeypatch):
@@ -256,6 +297,8 @@ def test_without_network_it_is_said_what_to_download_and_where_to_name_it(tmp_pa
     assert "dino16: its weights are not on this machine and can't be fetched" in message
     assert "(no route to host)" in message
     address = "https://dl.fbaipublicfiles.com/dino/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth"
-    assert f"download {address}; then bring the file here" in message
+    assert f"download {address}; then bring the file here as {tmp_path}/stereozero/dino_deits" in message
     assert message.endswith("name its path in the config as scoring.met3r.feature_checkpoint")
     assert not list(tmp_path.rglob("*.pth"))
+    with pytest.raises(InputError, match=r"bring the file here as .*/stereozero/raft_small_C_T_V2-01064c6d\.pth$"):
+        fetch(REGISTRY["raft-small"], cache=tmp_path)

@@ -44,7 +44,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--geometries", choices=GEOMETRIES, nargs="*", default=GEOMETRIES)
     parser.add_argument(
-        "--sides", type=int, nargs="+", default=[128, 256, 512], metavar="PIXELS", help="multiples of 16"
+        "--sides",
+        type=int,
+        nargs="+",
+        default=[128, 256, 512],
+        metavar="PIXELS",
+        help="multiples of 16; raft needs at least 128",
     )
     parser.add_argument("--batch", type=int, default=1, metavar="PAIRS")
     parser.add_argument("--upsampler", choices=("bilinear", "featup"), default="bilinear", help="of the whole score")

@@ -4,7 +4,8 @@
 
 Each dry run starts from nothing: config and manifest are validated, ten methods, all metrics and all deliveries of
 every clip are planned, and Snakemake builds its graph. Memory is the peak of the whole process. "cpu" is the time that
-the process itself computed, which tells more than "wall" on a machine that does other things.
+the process itself computed, which tells more than "wall" on a machine that does other things. How many files a clip
+leaves in the end follows from the plan: each artefact is a folder, with a record beside its files.
 """
 
 import argparse
@@ -19,6 +20,9 @@ import time
 from pathlib import Path
 
 import yaml
+
+from stereozero.jobs import STAGES
+from stereozero.plan import resolve
 
 REPOSITORY = Path(__file__).parents[2]
 FILLS = ("edge-stretch", "background", "mirror", "telea", "navier-stokes")
@@ -54,6 +58,19 @@ def measure(clips: int, folder: Path) -> dict[str, float]:
         "wall_s": round(wall, 1),
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
         "peak_mb": round(usage.ru_maxrss / 1024),
+        **left_by_a_clip(folder),
+    }
+
+
+def left_by_a_clip(folder: Path) -> dict[str, int]:
+    """Return the numbers of artefacts, files and folders that the run leaves of one clip in the end."""
+    plan = resolve(yaml.safe_load((folder / "config.yaml").read_text()), "config.yaml")
+    variants = [(stage, variant) for stage in STAGES for variant in stage.variants(plan)]
+    made = [artifact for stage, variant in variants for artifact in stage.artifacts(plan, variant, plan.clips[0])]
+    return {
+        "artefacts_a_clip": len(made),
+        "files_a_clip": sum(len(artifact.files) + 1 for artifact in made),
+        "folders_a_clip": len({artifact.folder for artifact in made}),
     }
 
 
@@ -70,7 +87,7 @@ def write_run(clips: int, folder: Path) -> None:
     }
     config = {
         "run": "planning",
-        "manifest": "clips.csv",
+        "manifest": str(folder / "clips.csv"),
         "published": str(REPOSITORY / "benchmark" / "published"),
         "depths": {"world": {"estimator": "world"}},
         "methods": methods,

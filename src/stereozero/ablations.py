@@ -1,10 +1,12 @@
-"""What the methods of an ablation differ in, in words."""
+"""Methods' settings in words: what some methods differ in, and what one of them was given."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stereozero.config import AnyMethod, Ours
+from stereozero.artifacts import read_record
+from stereozero.config.methods import AnyMethod, Ours
+from stereozero.manifest import Clip
 from stereozero.plan import Plan
 from stereozero.stereo.settings import SamplerSettings, preset
 
@@ -32,12 +34,37 @@ def setting_differences(plan: Plan, methods: Sequence[str]) -> dict[str, str]:
     }
 
 
+def without_effect(plan: Plan, methods: Sequence[str]) -> list[str]:
+    """Return the methods whose target videos equal the last method's to the last bit, on every clip of both."""
+    *others, reference = methods
+    return [name for name in others if _has_equal_targets(plan, name, reference)]
+
+
+def _has_equal_targets(plan: Plan, one: str, other: str) -> bool:
+    clips = [clip for clip in plan.method_clips(one) if plan.runs(other, clip)]
+    pairs = [[_target_checksum(plan, name, clip) for name in (one, other)] for clip in clips]
+    return bool(pairs) and all(first is not None and first == second for first, second in pairs)
+
+
+def _target_checksum(plan: Plan, method: str, clip: Clip) -> str | None:
+    video = plan.paths.target_video(method, clip.clip_id)
+    record = read_record(video.parent)
+    return record["files"][video.name]["sha256"] if record else None
+
+
+def chosen_settings(plan: Plan, method: str) -> str:
+    """Return a method's settings that are not the defaults of its kind and preset, as in the config."""
+    chosen = set(_chosen_keys(plan.method(method)))
+    return "; ".join(f"{key}: {_text(value)}" for key, value in _values(plan, method).items() if key in chosen)
+
+
 def _values(plan: Plan, name: str) -> dict[str, Any]:
     """Return a method's settings, kind and preset first, with what it leaves to the run filled in."""
     method = plan.method(name)
     values = {key: None for key in ("kind", "preset") if hasattr(method, key)} | method.model_dump(mode="json")
     if "strength" in values:
-        strengths = sorted({plan.strength(clip, name) for clip in plan.method_clips(name)})
+        clips = plan.method_clips(name) or plan.clips  # a method that was not run has none
+        strengths = sorted({plan.strength(clip, name) for clip in clips})
         values["strength"] = strengths[0] if len(strengths) == 1 else strengths
     if isinstance(method, Ours):
         values["guidance"] = plan.guidance(name)

@@ -58,6 +58,12 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def copy_file(source: Path, final: Path) -> None:
+    """Copy a file's content, atomically."""
+    with atomic_path(final) as temporary:
+        shutil.copyfile(source, temporary)
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()

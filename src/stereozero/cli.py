@@ -7,13 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stereozero.artifacts import system_message, write_json
-from stereozero.config import DepthTables, read_yaml
+from stereozero.artifacts import copy_file, system_message, write_json
+from stereozero.config import read_yaml
+from stereozero.config.outputs import DepthTables
 from stereozero.costs import measured_costs, needs_gpu
 from stereozero.errors import StageError, StereoZeroError
 from stereozero.gpu_lease import visible_gpu
 from stereozero.jobs import STAGES, plan_jobs, write_marker
-from stereozero.plan import describe_plan, prepare, read_plan, resolve
+from stereozero.plan import describe_plan, prepare, read_plan, resolve, write_plan
 from stereozero.resources import describe_work, job_requests
 from stereozero.stages.stage import Stage
 from stereozero.upkeep import (
@@ -60,13 +61,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_time_warp(commands)
     _add_verify(commands)
     _add_discard(commands)
+    _add_keep(commands)
     _add_reference(commands)
     return parser
 
 
 def _add_plan(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("plan", help="check a config and its manifest, say what would be run, write the plan")
+    command = commands.add_parser("plan", help="check a config and its manifest, say what would be run")
     command.add_argument("config", type=Path, help="YAML file")
+    command.add_argument("--output", type=Path, help="where to write the plan, for stages that are run by hand")
     command.set_defaults(call=_plan)
 
 
@@ -76,7 +79,9 @@ def _plan(parsed: argparse.Namespace) -> None:
     requests = job_requests(plan, jobs, measured_costs(plan, jobs))
     for line in (*describe_plan(plan), *describe_work(plan, jobs, requests)):
         log.info("%s", line)
-    log.info("%d jobs; plan: %s", len(jobs), plan.paths.plan)
+    log.info("%d jobs", len(jobs))
+    if parsed.output:
+        write_plan(plan, parsed.output)
 
 
 def _add_stage(commands: argparse._SubParsersAction, stage: Stage) -> None:
@@ -176,13 +181,17 @@ def _depth_table(parsed: argparse.Namespace) -> None:
 def _add_figure7(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("figure7", help="write a picture of frames x methods for every clip")
     command.add_argument("--plan", type=Path, required=True, help="plan.json of the run")
+    command.add_argument("--clips", nargs="+", metavar="ID", help="clip ids; default: all")
+    command.add_argument("--methods", nargs="+", metavar="NAME", help="rows, in this order; default: the config's")
     command.set_defaults(call=_figure7)
 
 
 def _figure7(parsed: argparse.Namespace) -> None:
     from stereozero.stages.figure7 import draw_figure7
 
-    draw_figure7(read_plan(parsed.plan))
+    plan = read_plan(parsed.plan)
+    clips = [plan.clip(clip_id) for clip_id in parsed.clips] if parsed.clips else None
+    draw_figure7(plan, clips, parsed.methods)
 
 
 def _add_time_warp(commands: argparse._SubParsersAction) -> None:
@@ -246,8 +255,19 @@ def _discard(parsed: argparse.Namespace) -> None:
     write_json(parsed.marker, {"fingerprint": "", "artifacts": {}})
 
 
+def _add_keep(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("keep", help="copy a table to where it is kept; the rules call this")
+    command.add_argument("table", type=Path, help="file of a run")
+    command.add_argument("copy", type=Path, help="where it is kept")
+    command.set_defaults(call=_keep)
+
+
+def _keep(parsed: argparse.Namespace) -> None:
+    copy_file(parsed.table, parsed.copy)
+
+
 def _add_reference(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("reference", help="print all config keys, manifest columns and scores as Markdown")
+    command = commands.add_parser("reference", help="print all keys, baselines, columns, scores and models as Markdown")
     command.set_defaults(call=_reference)
 
 

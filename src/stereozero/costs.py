@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stereozero.artifacts import read_record
-from stereozero.config import NETWORK_METRICS
+from stereozero.config.scoring import NETWORK_METRICS
 from stereozero.jobs import Job, read_marker
 from stereozero.plan import Plan
 from stereozero.stages.stage import Stage

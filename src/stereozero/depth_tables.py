@@ -16,7 +16,10 @@ from stereozero.plan import Plan
 from stereozero.tables import PUBLISHED_COLUMNS
 
 FACTS = ("depth", "propagated", "dissolve_step", "depth_scale")
-"""Columns that say what a depth went through: the estimator, and the three changes in the order they are made."""
+"""Columns that say what a depth went through: the estimator, and the three changes in the order they are made.
+
+Controls that take no depth have nothing in them.
+"""
 
 ALL_SCENES = "all"
 

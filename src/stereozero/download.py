@@ -17,13 +17,14 @@ _TIMEOUT_S = 60
 _LIMIT_BYTES = 2 << 30
 
 
-def fetch(address: str, sha256: str, folder: Path) -> Path:
+def fetch(address: str, sha256: str, folder: Path, expected_by: str = "the manifest") -> Path:
     """Return the local copy of a file, downloading it if it is not there yet.
 
     Args:
         address: http or https address.
         sha256: checksum the file must have.
         folder: where downloads are kept; the file's name there is its checksum, with the address's suffix.
+        expected_by: who gives the checksum, for messages.
 
     Raises:
         InputError: it can't be downloaded, is larger than 2 GiB, or has another checksum. Nothing is kept then.
@@ -37,8 +38,8 @@ def fetch(address: str, sha256: str, folder: Path) -> Path:
         found = sha256_of(temporary)
         if found != sha256:
             raise InputError(
-                f"{address}: checksum mismatch: the manifest says {sha256}, the download has {found}; "
-                "the file there has changed or the manifest is wrong"
+                f"{address}: checksum mismatch: {expected_by} says {sha256}, the download has {found}; "
+                f"the file there has changed or {expected_by} is wrong"
             )
     return path
 

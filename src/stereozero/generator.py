@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stereozero.backbones.variants import OFFICIAL_SIZE_FACTOR, Variant, read_size_factor, read_variant, variant_named
-from stereozero.config import AnyGenerator, VideoFormat
+from stereozero.config.generator import AnyGenerator, VideoFormat
 from stereozero.errors import InputError
 from stereozero.manifest import Clip
 
@@ -54,7 +54,10 @@ def sampling_settings(generator: AnyGenerator, variant: Variant, clip: Clip, see
         "spacing": variant.spacing,
         "frame_stride": variant.default_fs,
     }
-    own = generator.model_dump(mode="json", exclude=_MEMORY_AND_SPEED | {"checkpoint", "folder"})
+    without = _MEMORY_AND_SPEED | {"checkpoint", "folder"}
+    if generator.image_guidance is None:
+        without |= {"image_guidance"}  # recipes are older than this key
+    own = generator.model_dump(mode="json", exclude=without)
     settings = own | {name: preset for name, preset in presets.items() if own[name] is None}
     if clip.frame_stride is not None:
         settings["frame_stride"] = clip.frame_stride

@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from stereozero.config import NAME_PATTERN, Strength, describe, suggest
+from stereozero.config.section import NAME_PATTERN, Strength
 from stereozero.errors import InputError
+from stereozero.wording import describe, suggest
 
 _ADDRESS = re.compile(r"^https?://", re.IGNORECASE)
 _FILES = ("image", "end_image", "source_video", "target_video", "stereo_video", "truth_video", "disparity")
@@ -66,6 +67,9 @@ class Clip(BaseModel):
     frame_stride: Annotated[int, Field(ge=1, le=64)] | None = Field(None, description="overrides the generator's")
     last_warp_step: Annotated[int, Field(ge=0, lt=50)] | None = Field(None, description="overrides the method's, of 50")
     dissolve_step: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="overrides the depth's, of 50")
+    disparity_power: Annotated[float, Field(gt=0, le=10)] | None = Field(
+        None, description="exponent of the disparity before the sampler's warp; overrides the method's"
+    )
     note: str = Field("", description="free text, not used")
 
     @field_validator("clip_id")

@@ -2,7 +2,7 @@
 
 Layout under ``<results>/<run>/``, one folder a clip at the end of each path::
 
-    plan.json                          the resolved config and manifest that jobs read
+    plan.json                          the resolved config and manifest that the jobs started last read
     weights/<model>/                   model.json: what a fetched model is; where it came from in source.json
     inputs/<clip>/                     image.png, end_image.png | source.mkv, truth.mkv, target.mkv
     generated/<clip>/                  trajectory.safetensors, source.mkv, preview.mp4, for some all_frames.mkv
@@ -59,7 +59,7 @@ class RunPaths:
 
     @property
     def plan(self) -> Path:
-        """The resolved config and manifest."""
+        """The resolved config and manifest; written when jobs start, and by nothing else."""
         return self.root / "plan.json"
 
     @property
@@ -167,6 +167,10 @@ class RunPaths:
     def delivery(self, method: str, clip_id: str) -> Path:
         """Folder of the files for players."""
         return self.root / f"delivery/{method}/{clip_id}"
+
+    def scores_folder(self, method: str, metric: str, clip_id: str) -> Path:
+        """Folder of one metric's scores of one method's result for a clip."""
+        return self.root / f"scores/{method}/{metric}/{clip_id}"
 
     def scores(self, method: str, metric: str, clip_id: str) -> Path:
         """One metric's scores of one method's result for a clip."""

@@ -1,7 +1,7 @@
 """The plan of a run: config and manifest, validated together, and what follows from them for each clip.
 
-The main Snakemake process resolves the plan once and writes it to ``plan.json``; every job reads it from there, so that
-an edit of the config during a run can't reach into it.
+The main Snakemake process resolves the plan once and writes it to ``plan.json`` when it starts jobs; every job reads it
+from there, so that neither an edit of the config during a run nor a dry run of the edited config can reach into it.
 """
 
 import hashlib
@@ -15,7 +15,9 @@ from typing import Any, Literal
 
 from stereozero.artifacts import canonical_json, write_json
 from stereozero.backbones.variants import Variant
-from stereozero.config import AnyMethod, Config, GivenDepth, WorldDepth, parse_config
+from stereozero.config import Config, parse_config
+from stereozero.config.depths import GivenDepth, WorldDepth
+from stereozero.config.methods import AnyMethod
 from stereozero.depth.models import missing_files as missing_depth_files
 from stereozero.depth.settings import DerivedDepth, ProgressiveDepth
 from stereozero.errors import InputError
@@ -27,8 +29,13 @@ from stereozero.weights import generator_model
 
 log = logging.getLogger(__name__)
 
-MOST_BATCHES = 128
+MOST_BATCHES = 64
 """Batches of a run at most: with some thirty rules, what Snakemake plans in seconds."""
+
+
+def side_of(strength: float) -> Literal["left", "right"]:
+    """Return which eye's view the target of a strength is."""
+    return "right" if strength > 0 else "left"
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ class Plan:
 
     def target_side(self, clip: Clip, method: str | None = None) -> Literal["left", "right"]:
         """Return which eye's view the target is; the source is the other's."""
-        return "right" if self.strength(clip, method) > 0 else "left"
+        return side_of(self.strength(clip, method))
 
     def supplies(self, depth: str, clip: Clip) -> bool:
         """True if a depth variant can give a disparity for the clip."""
@@ -113,8 +120,8 @@ class Plan:
                 return self.supplies(changed, clip)
             case ProgressiveDepth(levels=levels):
                 return all(self.supplies(level, clip) for _, level in levels)
-            case _:
-                return self.has_source(clip)
+            case estimated:
+                return self.has_source(clip) and (estimated.rendered or clip.kind is not ClipKind.WORLD)
 
     def depth_levels(self, depth: str) -> Mapping[int, str]:
         """Return first sampling step, of 50 -> the variant that gives the disparity from it on, the finest last."""
@@ -186,7 +193,8 @@ class Plan:
             return {}
         from stereozero.baselines.readiness import obstacle
 
-        reasons = {name: obstacle(method, self.paths.programs) for name, method in candidates.items()}
+        place = (self.paths.programs, self.config.device)
+        reasons = {name: obstacle(method, *place) for name, method in candidates.items()}
         return {name: reason for name, reason in reasons.items() if reason}
 
     def method_clips(self, method: str) -> list[Clip]:
@@ -194,11 +202,10 @@ class Plan:
         return [clip for clip in self.clips if self.runs(method, clip)]
 
     def sampler(self, method: str, clip: Clip) -> SamplerSettings:
-        """Return how a method of the kind 'ours' samples a clip: the row's last warp step goes before the method's."""
-        settings = self.config.methods[method].sampler
-        if clip.last_warp_step is None:
-            return settings
-        return SamplerSettings(**{**settings.model_dump(), "last_warp_step": clip.last_warp_step})
+        """Return how a method of the kind 'ours' samples a clip: the row's settings go before the method's."""
+        row = {"last_warp_step": clip.last_warp_step, "disparity_power": clip.disparity_power}
+        given = {name: value for name, value in row.items() if value is not None}
+        return SamplerSettings(**(self.config.methods[method].sampler.model_dump() | given))
 
     def synthesises_both(self, method: str) -> bool:
         """True if a method makes both views, so that the clip's own source and truth are not of its pair."""
@@ -349,24 +356,33 @@ def check_writable(folder: Path) -> None:
         ) from error
 
 
-def write_plan(plan: Plan) -> None:
-    """Write the plan to its place, unless the same plan is there already."""
-    content = {"config": plan.config.model_dump(mode="json"), "clips": rows_as_json(plan.clips)}
-    path = plan.paths.plan
-    if not path.is_file() or json.loads(path.read_text(encoding="utf-8")) != content:
-        write_json(path, content)
+def write_plan(plan: Plan, path: Path) -> None:
+    """Write a plan. Only who is about to start a run's jobs may write ``plan.paths.plan``: running jobs read it."""
+    write_json(path, {"config": plan.config.model_dump(mode="json"), "clips": rows_as_json(plan.clips)})
 
 
 def prepare(content: Mapping[str, Any], where: str) -> Plan:
-    """Resolve a configuration, make sure results can be written, and write the plan.
+    """Resolve a configuration and make sure results can be written.
 
     Raises:
         InputError: lists every problem of config and manifest, or says why nothing can be written.
     """
     plan = resolve(content, where)
     check_writable(plan.paths.root)
-    write_plan(plan)
     return plan
+
+
+def read_started_plan(content: Mapping[str, Any]) -> Plan:
+    """Read the plan with which the jobs of a run were started.
+
+    Args:
+        content: the run's configuration. It may have been edited since; only the place of the run is taken from it.
+
+    Raises:
+        InputError: there is no such plan.
+    """
+    results = content.get("results", Config.model_fields["results"].default)
+    return read_plan(RunPaths(Path(results), content["run"]).plan)
 
 
 def read_plan(path: Path) -> Plan:
@@ -382,19 +398,20 @@ def read_plan(path: Path) -> Plan:
         )
     except OSError as error:
         raise InputError(
-            f"{path}: can't be read ({error.strerror}); 'snakemake -n' or 'stereozero plan' writes it"
+            f"{path}: can't be read ({error.strerror}); Snakemake writes it when it starts jobs, "
+            "and 'stereozero plan CONFIG --output FILE' writes one to run a stage by hand"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is not a plan of this version ({error}); 'snakemake -n' writes it anew") from error
+        raise InputError(f"{path}: is not a plan of this version ({error}); have it written anew") from error
 
 
 def _licences(plan: Plan) -> Iterator[str]:
     runs = {name: method for name, method in plan.config.methods.items() if name not in plan.obstacles}
     for name, method in runs.items():
-        if method.kind == "external":
-            from stereozero.baselines.readiness import licence_of
+        if method.kind in ("stereodiffusion", "external"):
+            from stereozero.baselines.readiness import declaration_of
 
-            yield f"method '{name}': {licence_of(method)}"
+            yield f"method '{name}': {declaration_of(method).licence}"
 
 
 def _unused_dissolve_steps(plan: Plan) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The reference of config keys, manifest columns and scores, as Markdown, from the types that validate them.
+"""The reference of config keys, baselines, manifest columns, scores and models, as Markdown, from what defines them.
 
 ``docs/reference.md`` is this text; a test keeps the two equal. Write it anew with
 ``stereozero reference > docs/reference.md``.
@@ -12,10 +12,19 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from stereozero.config import AnyDepth, AnyGenerator, AnyMethod, ClipScoring, Config, Met3rScoring
+from stereozero.baselines import stereodiffusion_declaration
+from stereozero.baselines.declaration import Declaration
+from stereozero.baselines.readiness import PROGRAMS, adapter_of
+from stereozero.config import Config
+from stereozero.config.depths import AnyDepth
+from stereozero.config.generator import AnyGenerator
+from stereozero.config.methods import AnyMethod
+from stereozero.config.scoring import ClipScoring, Met3rScoring
 from stereozero.manifest import Clip
 from stereozero.metrics import DERIVED, METRICS, Score
+from stereozero.weights import REGISTRY, ModelFile
 
+_DIGITS = 12  # of a commit or checksum that are shown
 _BOUNDS = {Ge: ("ge", "≥"), Gt: ("gt", ">"), Le: ("le", "≤"), Lt: ("lt", "<")}
 
 
@@ -41,6 +50,10 @@ def reference() -> str:
             "### Methods (`methods.<name>`)",
             "",
             *_variants(AnyMethod, "kind"),
+            "## Baselines",
+            "",
+            *_baselines(),
+            "",
             "## Manifest columns",
             "",
             *_table(Clip, ""),
@@ -48,6 +61,10 @@ def reference() -> str:
             "## Scores",
             "",
             *_scores(),
+            "",
+            "## Published models",
+            "",
+            *_models(),
             "",
         ]
     )
@@ -143,6 +160,24 @@ def _default(field: FieldInfo) -> str:
     return f"`{field.default:.4g}`" if isinstance(field.default, float) else f"`{field.default}`"
 
 
+def _baselines() -> Iterable[str]:
+    yield "What is to be known of other people's methods before their numbers are read. Files without a known checksum"
+    yield "are not fetched: they are put into the checkout by hand."
+    yield ""
+    yield "| method | paper | licence | code | takes | published numbers | files without a checksum |"
+    yield "|---|---|---|---|---|---|---|"
+    yield _baseline(stereodiffusion_declaration.DECLARATION)
+    yield from (_baseline(adapter_of(name).DECLARATION) for name in PROGRAMS)
+
+
+def _baseline(declaration: Declaration) -> str:
+    source, published = declaration.source, declaration.published
+    code = f"{source.repository} at `{source.commit}`" if source else "here"
+    unverified = [f"`{weights.path}` of {weights.address}" for weights in declaration.weights if not weights.sha256]
+    cells = [declaration.paper, declaration.licence, code, declaration.limits, published.notes, ", ".join(unverified)]
+    return f"| `{declaration.name}` | {' | '.join(cells)} |"
+
+
 def _scores() -> Iterable[str]:
     yield "Summary tables name some columns longer than `scores.csv` does; the longer name follows in brackets."
     yield ""
@@ -151,6 +186,32 @@ def _scores() -> Iterable[str]:
     for metric in METRICS.values():
         yield from (_score(score, metric.name) for score in metric.scores)
     yield from (_score(score, "derived") for score in DERIVED)
+
+
+def _models() -> Iterable[str]:
+    yield "What `snakemake weights` fetches, as far as the config asks for it. In the run's results,"
+    yield "`weights/<model>/model.json` has the SHA-256 of what was fetched; with another one, results are made anew. A"
+    yield "file's keys and shapes must be the model's, in any case."
+    yield ""
+    yield "- Revision **not pinned**: no commit is known here. The newest file is fetched, which may change."
+    yield "- SHA-256 **unknown**: the file of huggingface.co is compared with the checksum that comes with it, that of"
+    yield "  another place with none. Compare what `model.json` says with that of others."
+    yield "- A copy of yours is only warned of if it is another file, such as a pruned or converted one."
+    yield ""
+    yield "| model | published at | GB | revision | SHA-256 | key for a copy of yours | licence, if it restricts use |"
+    yield "|---|---|---|---|---|---|---|"
+    yield from map(_model, REGISTRY.values())
+
+
+def _model(model: ModelFile) -> str:
+    place = model.address or f"huggingface.co/{model.repository}"
+    revision = (
+        f"`{model.revision[:_DIGITS]}…`" if model.revision else "none there" if model.address else "**not pinned**"
+    )
+    checksum = f"`{model.sha256[:_DIGITS]}…`" if model.sha256 else "**unknown**"
+    setting = f"`{model.setting}`" if model.setting else ""
+    cells = [f"{place}: `{model.file}`", f"{model.gigabytes:.3g}", revision, checksum, setting, model.licence]
+    return f"| `{model.name}` | {' | '.join(cells)} |"
 
 
 def _score(score: Score, metric: str) -> str:

@@ -45,9 +45,14 @@ class Request:
         return START_SECONDS + self.clips * self.cost.seconds
 
     @property
-    def is_light(self) -> bool:
+    def is_short(self) -> bool:
         """True if the job is not worth a submission of its own."""
-        return not self.gpu and self.seconds < LIGHT_SECONDS
+        return self.seconds < LIGHT_SECONDS
+
+    @property
+    def is_light(self) -> bool:
+        """True if the job is short and needs no GPU: several of them may run side by side."""
+        return self.is_short and not self.gpu
 
     def mem_mb(self, attempt: int) -> int:
         """Return the memory to ask for [MB]: half as much again as expected, more with each attempt."""
@@ -81,11 +86,13 @@ def job_requests(plan: Plan, jobs: Sequence[Job], measured: Mapping[tuple[str, s
 
 
 def job_groups(jobs: Sequence[Job], requests: Mapping[str, Request]) -> dict[str, str | None]:
-    """Say which light jobs a cluster runs together, in one submission.
+    """Say which short jobs a cluster may run together, in one submission.
 
-    A GPU must not be held by jobs that need none, and long jobs are better spread over nodes: both are submitted
-    alone. A group must not wait for a job that waits for the group itself, so light jobs are grouped by how many
-    submissions lie before them: whatever leads from a group to another job and back would raise that number.
+    Long jobs are better spread over nodes, so they are submitted alone. A GPU must not be held by jobs that need none,
+    so those with a GPU have groups of their own. A group must not wait for a job that waits for the group itself, so
+    jobs are grouped by how many submissions lie before them: whatever leads from a group to another job and back would
+    raise that number. Jobs with a GPU never follow each other in a group: how many a cluster runs together, one after
+    the other, is for its profile to say (``group-components``).
 
     Args:
         jobs: all jobs, each behind those it needs.
@@ -99,9 +106,9 @@ def job_groups(jobs: Sequence[Job], requests: Mapping[str, Request]) -> dict[str
     for job in jobs:
         gate = 0 if job.stage.name == "inputs" else 1  # all other work waits for the check of all inputs
         level = max([gate, *(behind[need] for need in job.needs if need in behind)])
-        is_light = requests[job.name].is_light
-        groups[job.name] = f"light{level}" if is_light else None
-        behind[job.marker] = level if is_light else level + 1
+        request = requests[job.name]
+        groups[job.name] = f"{'gpu' if request.gpu else 'light'}{level}" if request.is_short else None
+        behind[job.marker] = level if request.is_light else level + 1
     return groups
 
 
@@ -132,11 +139,12 @@ def _duration(seconds: float) -> str:
 
 
 def _submissions(left: Sequence[Job], requests: Mapping[str, Request], groups: Mapping[str, str | None]) -> str:
-    light = [job for job in left if groups[job.name]]
+    light = [job for job in left if requests[job.name].is_light]
     together = len({(groups[job.name], job.batch) for job in light})
     gpu = sum(requests[job.name].gpu for job in left)
+    short = sum(requests[job.name].gpu for job in left if requests[job.name].is_short)
     kinds = {
-        f"{gpu} jobs with a GPU": gpu,
+        f"at most {gpu} jobs with a GPU ({short} of them short, which can go together)": gpu,
         f"{len(left) - gpu - len(light)} long jobs": len(left) - gpu - len(light),
         f"at most {together} groups of {len(light)} light jobs": together,
     }

@@ -17,9 +17,10 @@ _SHARED = {
     f"{_PACKAGE}{name}"
     for name in (
         "", ".artifacts", ".config", ".errors", ".manifest", ".paths", ".plan", ".provenance", ".stages",
-        ".stages.stage", ".weights",
+        ".stages.stage", ".weights", ".wording",
     )
 }  # fmt: skip
+_SHARED_PACKAGE = f"{_PACKAGE}.config."
 
 
 @functools.cache
@@ -38,10 +39,14 @@ def code_fingerprint(module: str) -> str:
 def _with_imports(module: str) -> set[str]:
     found, waiting = {module}, [module]
     while waiting:
-        new = set(_imports(waiting.pop())) - _SHARED - found
+        new = {name for name in _imports(waiting.pop()) if not _is_shared(name)} - found
         found |= new
         waiting += new
     return found
+
+
+def _is_shared(module: str) -> bool:
+    return module in _SHARED or module.startswith(_SHARED_PACKAGE)
 
 
 @functools.cache

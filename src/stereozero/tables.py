@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from stereozero.config import AnyMethod, Ours
+from stereozero.config.methods import CONTROLS, AnyMethod, Ours
 from stereozero.metrics import SCORES
 from stereozero.metrics.achieved import MET3R_STEREO, stereo_score
 from stereozero.metrics.statistics import BootstrapParameters, Estimate, estimate_difference, estimate_mean
@@ -42,8 +42,6 @@ TRUTH_SCORES = (
 )
 """Distance from the true view, where it is known, and what disturbs viewers."""
 TABLE1_SCORES = (*VIEW_SCORES, *TRUTH_SCORES)
-CONTROLS = ("mono-copy", "ground-truth", "vae-limit")
-"""Kinds of method that are controls; see :func:`is_control`."""
 PUBLISHED_COLUMNS = {
     "clip_t": "published_clip_text_x100",
     "clip_f": "published_clip_frame_x100",
@@ -170,6 +168,11 @@ def is_control(method: AnyMethod) -> bool:
     return method.kind in CONTROLS or (isinstance(method, Ours) and method.is_control)
 
 
+def role(method: AnyMethod) -> str:
+    """Return how tables mark a method: as 'control' or as 'method'."""
+    return "control" if is_control(method) else "method"
+
+
 def reference_method(plan: Plan) -> str:
     """Return the method that paired differences are taken from.
 
@@ -196,10 +199,20 @@ def _estimate_columns(name: str, estimate: Estimate) -> dict[str, object]:
     }
 
 
-def with_not_run(summary: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
-    """Put a row without values under a summary for each method that was not run."""
-    rows = pd.DataFrame({"method": list(methods), "clips": 0})
-    return pd.concat([summary, rows], ignore_index=True) if methods else summary
+def with_not_run(summary: pd.DataFrame, reasons: Mapping[str, str]) -> pd.DataFrame:
+    """Put a row without values under a summary for each method that was not run.
+
+    Args:
+        summary: as :func:`summarise` returns it.
+        reasons: method -> why it was not run.
+
+    Returns:
+        The summary with the column ``not_run`` behind ``clips``: the reason, empty for methods that were run.
+    """
+    table = summary.copy()
+    table.insert(2, "not_run", "")
+    rows = pd.DataFrame({"method": list(reasons), "clips": 0, "not_run": list(reasons.values())})
+    return pd.concat([table, rows], ignore_index=True) if reasons else table
 
 
 def with_published(measured: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
@@ -229,14 +242,16 @@ def summary_markdown(
     """Return a summary as a Markdown table: mean and interval in a cell, arrows for what is better.
 
     Args:
-        summary: as :func:`summarise` returns it.
+        summary: as :func:`summarise` or :func:`with_not_run` returns it.
         columns: names of the scores to show; those that it lacks are left out.
-        leading: columns in front of the scores, shown as they are.
+        leading: columns in front of the scores, shown as they are; of methods that were not run, 'not run' for clips.
     """
     present = [name for name in columns if name in summary.columns]
     header = [*leading, *map(score_heading, present)]
     lines = [header, ["---"] * len(header)]
     for row in summary.to_dict("records"):
+        if row.get("not_run"):
+            row["clips"] = "not run"
         lines.append([*[f"{row[name]}" for name in leading], *[_cell(row, name) for name in present]])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 

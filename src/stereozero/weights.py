@@ -1,8 +1,9 @@
 """Weights of published models: what there is, where it comes from, and how it is fetched and verified.
 
 Checksums and revisions were read on huggingface.co's pages of the files (Git LFS pointers), without downloading them.
-What could not be found there is None and is said so below; such a file is verified against the checksum that the hub
-itself gave with the download, and by the strict comparison of its keys and shapes when it is loaded.
+What could not be found there is None and is said so below and in docs/reference.md; such a file is verified against the
+checksum that the hub itself gave with the download, and by the strict comparison of its keys and shapes when it is
+loaded.
 """
 
 import logging
@@ -13,11 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stereozero.artifacts import sha256_of
-from stereozero.config import NETWORK_METRICS, AnyDepth, AnyGenerator, ClipScoring, Config, Met3rScoring
+from stereozero.config import Config
+from stereozero.config.depths import AnyDepth
+from stereozero.config.generator import AnyGenerator
+from stereozero.config.scoring import NETWORK_METRICS, ClipScoring, Met3rScoring
 from stereozero.depth.settings import (
     DepthAnythingDepth,
     DepthCrafterDepth,
     DepthProDepth,
+    DerivedDepth,
     VideoDepthAnythingDepth,
 )
 from stereozero.download import fetch_unverified
@@ -36,10 +41,11 @@ class ModelFile:
         file: in the repository, or of the address.
         gigabytes: size, for the check of free disk space [1e9 bytes].
         revision: commit it is pinned to, or None where none is known: then the newest.
-        sha256: of the file, or None where it is not known.
-        setting: config key that names a local copy.
+        sha256: of the file, or its first digits; None where it is not known.
+        setting: config key that names a local copy; empty where there is none.
         companions: small files of the repository that are read with it; they are not verified.
         address: folder on the web where a file outside of huggingface.co lies.
+        licence: of the weights, where one is known that restricts their use; shown whenever they are fetched.
     """
 
     name: str
@@ -51,15 +57,20 @@ class ModelFile:
     setting: str = "generator.checkpoint"
     companions: tuple[str, ...] = ()
     address: str = ""
+    licence: str = ""
 
     @property
     def origin(self) -> str:
         """Where it comes from, for messages."""
         if self.address:
-            return f"{self.address}/{self.file} ({self.gigabytes:.1f} GB)"
+            return f"{self.address}/{self.file} ({self.gigabytes:.3g} GB)"
         revision = f", revision {self.revision}" if self.revision else ""
-        return f"{self.file} of huggingface.co/{self.repository} ({self.gigabytes:.1f} GB{revision})"
+        return f"{self.file} of huggingface.co/{self.repository} ({self.gigabytes:.3g} GB{revision})"
 
+
+_NON_COMMERCIAL = "CC BY-NC 4.0: non-commercial use only"
+_NAVER = "CC BY-NC-SA 4.0: non-commercial use only"
+_STABILITY = "Stability AI's community licence for Stable Video Diffusion: read it before commercial use"
 
 # An official model.ckpt holds everything: UNet, VAE, Resampler, and the text and image halves of open_clip's ViT-H/14
 # (keys cond_stage_model.* and embedder.*; see backbones/dynamicrafter/official_keys.py). Nothing else is fetched.
@@ -113,6 +124,7 @@ _ALL = (
         revision=None,  # not found
         sha256=None,  # not found
         setting="scoring.met3r.geometry_checkpoint",
+        licence=_NAVER,
     ),
     ModelFile(
         name="dust3r",
@@ -122,17 +134,25 @@ _ALL = (
         revision=None,  # not found
         sha256=None,  # not found
         setting="scoring.met3r.geometry_checkpoint",
+        licence=_NAVER,
     ),
-    # Of the files that lie elsewhere than on huggingface.co nobody publishes checksums.
-    ModelFile(
-        name="raft",
-        repository="",
-        address="https://download.pytorch.org/models",
-        file="raft_large_C_T_SKHT_V2-ff5fadd5.pth",
-        gigabytes=0.02,
-        revision=None,
-        sha256=None,
-        setting="scoring.met3r.geometry_checkpoint",
+    # Files that lie elsewhere than on huggingface.co have no revisions. Of their checksums only the first digits of
+    # torchvision's are published, in the files' names.
+    *(
+        ModelFile(
+            name=name,
+            repository="",
+            address="https://download.pytorch.org/models",
+            file=f"{stem}-{digits}.pth",
+            gigabytes=gigabytes,
+            revision=None,
+            sha256=digits,
+            setting="",
+        )
+        for name, stem, digits, gigabytes in (
+            ("raft", "raft_large_C_T_SKHT_V2", "ff5fadd5", 0.02),
+            ("raft-small", "raft_small_C_T_V2", "01064c6d", 0.004),
+        )
     ),
     ModelFile(
         name="dino16",
@@ -143,6 +163,20 @@ _ALL = (
         revision=None,
         sha256=None,
         setting="scoring.met3r.feature_checkpoint",
+    ),
+    *(
+        ModelFile(
+            name=f"dinov2_{size}14{registers}",
+            repository="",
+            address=f"https://dl.fbaipublicfiles.com/dinov2/dinov2_{size}14",
+            file=f"dinov2_{size}14{registers.replace('reg', 'reg4')}_pretrain.pth",
+            gigabytes=gigabytes,
+            revision=None,
+            sha256=None,
+            setting="scoring.met3r.feature_checkpoint",
+        )
+        for size, gigabytes in (("vits", 0.09), ("vitb", 0.35), ("vitl", 1.22))
+        for registers in ("", "_reg")
     ),
     *(
         ModelFile(
@@ -166,6 +200,7 @@ _ALL = (
         sha256=None,  # not found
         setting="depths.<name>.unet",
         companions=("config.json",),
+        licence="Tencent's licence for DepthCrafter: academic, research and education purposes only",
     ),
     ModelFile(
         name="svd-xt-vae",
@@ -176,6 +211,7 @@ _ALL = (
         sha256=None,  # not found
         setting="depths.<name>.svd",
         companions=("vae/config.json", "scheduler/scheduler_config.json"),
+        licence=_STABILITY,
     ),
     ModelFile(
         name="svd-xt-image-encoder",
@@ -186,6 +222,7 @@ _ALL = (
         sha256=None,  # not found
         setting="depths.<name>.svd",
         companions=("image_encoder/config.json",),
+        licence=_STABILITY,
     ),
     ModelFile(
         name="depth-pro",
@@ -196,6 +233,7 @@ _ALL = (
         sha256="9c6811e3165485b9a94a204329860cb333a79877e757eb795a179a4ea34bbcf7",  # read on the main branch
         setting="depths.<name>.folder",
         companions=("config.json",),
+        licence="Apple's licence for models of machine learning research: research purposes only",
     ),
     ModelFile(
         name="depth-anything-v1-large",
@@ -217,6 +255,7 @@ _ALL = (
             sha256=None,  # not found
             setting="depths.<name>.folder",
             companions=("config.json",),
+            licence="" if size == "small" else _NON_COMMERCIAL,
         )
         for size, gigabytes in (("small", 0.1), ("base", 0.39), ("large", 1.34))
     ),
@@ -237,9 +276,14 @@ _ALL = (
         revision="7aafbcb5c6af0bac741aad2b6471894fb4761afa",
         sha256="43df27c6b396042ba34ff7b798ab279f64d204d2e86d7a373968f8fa36d0e6fa",
         setting="depths.<name>.checkpoint",
+        licence=_NON_COMMERCIAL,
     ),
 )
 REGISTRY = {model.name: model for model in _ALL}
+
+_FLOW_NETWORKS = {"raft_large": "raft", "raft_small": "raft-small"}
+_DINOV2 = "facebookresearch/dinov2:"
+_DINOV2_STAND_IN = Path(__file__).resolve().parent / "metrics" / "met3r" / "hub"  # its entries read the same files
 
 
 @dataclass(frozen=True)
@@ -278,10 +322,18 @@ def _published_parts(settings: ClipScoring | Met3rScoring) -> Mapping[str, str]:
         return {"checkpoint": f"clip-{settings.variant}"} if settings.variant else {}
     parts = {
         "geometry_checkpoint": None if settings.geometry == "stereo" else settings.geometry,
-        "feature_checkpoint": "dino16" if settings.features == "dino16" else None,
+        "feature_checkpoint": _feature_model(settings),
         "featup_checkpoint": f"featup-{settings.features}" if settings.upsampler == "featup" else None,
     }
     return {key: name for key, name in parts.items() if name and getattr(settings, key) is None}
+
+
+def _feature_model(settings: Met3rScoring) -> str | None:
+    """Return the published model that the features are; None for one that a torch.hub repository brings along."""
+    if settings.features == "dino16":
+        return "dino16"
+    is_published = settings.hub.startswith(_DINOV2) or Path(settings.hub).resolve() == _DINOV2_STAND_IN
+    return settings.entry if is_published and settings.entry in REGISTRY else None
 
 
 def depth_models(depth: AnyDepth) -> tuple[str, ...]:
@@ -296,6 +348,8 @@ def depth_models(depth: AnyDepth) -> tuple[str, ...]:
             return (f"depth-anything-{depth.variant}",)
         case VideoDepthAnythingDepth(checkpoint=None):
             return (f"video-depth-anything-{depth.variant}",)
+        case DerivedDepth(propagate="paper" | "reference", flow="raft_large" | "raft_small"):
+            return (_FLOW_NETWORKS[depth.flow],)
     return ()
 
 
@@ -320,20 +374,30 @@ def fetch(model: ModelFile, local: Path | None = None, cache: Path | None = None
         cache: folder of the Hugging Face cache; None for the user's own (HF_HOME, HF_HUB_CACHE).
 
     Raises:
-        InputError: there is none and it can't be fetched, the disk is too small, or the file is not what it should be.
+        InputError: there is none and it can't be fetched, the disk is too small, or a fetched file is not what it
+            should be. A local copy of another content, such as a pruned one, is only warned of: reading it compares
+            its keys and shapes.
     """
+    if model.licence:
+        log.warning("%s: %s", model.name, model.licence)
     path = _find(model, local, cache) or _download(model, cache)
     log.info("%s: verifying %s", model.name, path)
     found = sha256_of(path)
     expected = model.sha256 or _checksum_of_hub(path)
-    if expected is not None and found != expected:
-        raise InputError(
-            f"{path}: is not the {model.name} that is wanted: its SHA-256 is {found}, that of {model.origin} is "
-            f"{expected}; delete it and fetch it again"
-        )
     if expected is None:
         log.warning("%s: no checksum is known for %s; its SHA-256 is %s", model.name, path, found)
+    elif not found.startswith(expected):
+        _tell_of_another_file(model, path, f"its SHA-256 is {found}, that of {model.origin} is {expected}", local)
     return FetchedFile(path, path.stat().st_size, found)
+
+
+def _tell_of_another_file(model: ModelFile, path: Path, difference: str, local: Path | None) -> None:
+    if local is None:
+        raise InputError(f"{path}: is not the {model.name} that is wanted: {difference}; delete it and fetch it again")
+    log.warning(
+        "%s: %s is not the published file: %s. It is used because you name it; its keys and shapes must fit the model",
+        *(model.name, path, difference),
+    )
 
 
 def locate(model: ModelFile, local: Path | None = None, cache: Path | None = None) -> Path:
@@ -357,7 +421,7 @@ def _find(model: ModelFile, local: Path | None, cache: Path | None) -> Path | No
             )
         return local
     if model.address:
-        path = _cache_folder(cache) / "stereozero" / model.file
+        path = _path_outside_hub(model, cache)
         return path if path.is_file() else None
     from huggingface_hub import try_to_load_from_cache
 
@@ -375,7 +439,7 @@ def _download(model: ModelFile, cache: Path | None) -> Path:
     if not model.address:
         return _download_from_hub(model, cache)
     try:
-        return fetch_unverified(f"{model.address}/{model.file}", folder / "stereozero" / model.file)
+        return fetch_unverified(f"{model.address}/{model.file}", _path_outside_hub(model, cache))
     except InputError as error:
         raise InputError(_missing(model, cache, str(error))) from error
 
@@ -408,18 +472,23 @@ def _check_disk(model: ModelFile, folder: Path) -> None:
 def _missing(model: ModelFile, cache: Path | None, reason: str) -> str:
     return (
         f"{model.name}: its weights are not on this machine and can't be fetched. Missing: {model.origin}; looked in "
-        f"{_cache_folder(cache)} ({reason}). Where there is a network, {_by_hand(model)} here and name its path in the "
-        f"config as {model.setting}"
+        f"{_cache_folder(cache)} ({reason}). Where there is a network, {_by_hand(model, cache)}"
     )
 
 
-def _by_hand(model: ModelFile) -> str:
+def _by_hand(model: ModelFile, cache: Path | None) -> str:
+    named = f"name its path in the config as {model.setting}"
     if model.address:
-        return f"download {model.address}/{model.file}; then bring the file"
+        place = f"download {model.address}/{model.file}; then bring the file here as {_path_outside_hub(model, cache)}"
+        return f"{place}, or {named}" if model.setting else place
     revision = f" --revision {model.revision}" if model.revision else ""
     files = " ".join((model.file, *model.companions))
     folder, what = (f" --local-dir {model.name}", "folder") if model.companions else ("", "file")
-    return f"run 'hf download {model.repository} {files}{revision}{folder}'; then bring the {what}"
+    return f"run 'hf download {model.repository} {files}{revision}{folder}'; then bring the {what} here and {named}"
+
+
+def _path_outside_hub(model: ModelFile, cache: Path | None) -> Path:
+    return _cache_folder(cache) / "stereozero" / model.file
 
 
 def _cache_folder(cache: Path | None) -> Path:

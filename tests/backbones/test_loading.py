@@ -1,9 +1,13 @@
 import pytest
 import torch
+from safetensors.torch import save_file
+from tiny_dynamicrafter import build_modules, official_tensors
 
-from stereozero.backbones.dynamicrafter import DynamiCrafter
+from stereozero.backbones.dynamicrafter import DynamiCrafter, Modules, checkpoint
+from stereozero.backbones.dynamicrafter.official_keys import is_ignored
 from stereozero.backbones.loading import explaining_memory, load_backbone
-from stereozero.config import DynamiCrafterGenerator
+from stereozero.config.generator import DynamiCrafterGenerator
+from stereozero.diffusion.backbone import ClipRequest
 from stereozero.errors import InputError, StageError
 
 
@@ -34,6 +38,41 @@ def test_an_official_file_is_read_to_where_it_is_wanted(monkeypatch, tmp_path, t
     load_backbone(generator(variant="512", dtype="fp16", offload=offload), "cuda", tmp_path / "model.ckpt")
     assert calls == [(tmp_path / "model.ckpt", "512", {"device": home, "dtype": torch.float16})]
     assert moved == (["cuda"] if offload else [])
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_compile_reaches_the_unet(tiny_model, monkeypatch, wanted):
+    calls = []
+
+    def compiled(function):
+        def call(*inputs, **options):
+            calls.append(function.__self__)
+            return function(*inputs, **options)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    model = load_backbone(generator(folder=str(tiny_model), compile=wanted), "cpu", None)
+    noise, picture = torch.zeros(1, 4, 4, 8, 12), torch.zeros(3, 32, 48)
+    model.predict(noise, 500, model.encode_conditioning([ClipRequest("a ball", 1, picture)]).conditional)
+    assert calls == ([model.modules.unet] if wanted else [])
+
+
+def test_a_pruned_bf16_file_is_read(tmp_path, tiny_model, monkeypatch):
+    pruned = {key: value.bfloat16() for key, value in official_tensors().items() if not is_ignored(key)}
+    save_file(pruned, tmp_path / "pruned_bf16.safetensors")
+    monkeypatch.setattr(checkpoint, "build_on_meta", lambda variant: _tiny_on_meta())
+    settings = generator(variant="512", dtype="bf16")
+    read = load_backbone(settings, "cpu", tmp_path / "pruned_bf16.safetensors").modules.named()
+    whole = DynamiCrafter.from_pretrained(tiny_model, dtype=torch.bfloat16).modules.named()
+    for name, network in whole.items():
+        for key, value in network.state_dict().items():
+            assert torch.equal(read[name].state_dict()[key], value), key
+
+
+def _tiny_on_meta() -> Modules:
+    with torch.device("meta"):
+        return build_modules()
 
 
 def test_a_checkpoint_that_is_none_is_refused(tmp_path):

@@ -1,7 +1,11 @@
+import hashlib
+import http.server
 import os
 import stat
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,6 +161,63 @@ def test_weights_are_checked(tmp_path, published):
         find(missing, tmp_path, weights.parent, prefix)
     right = replace(published, weights=(WeightFile("weights.pth", "https://x", sha256_of(weights)),))
     assert find(right, tmp_path, weights.parent, prefix)
+
+
+@pytest.fixture
+def with_weights(tmp_path, published):
+    """Return the program with weights, and where they are asked for; the server takes a moment for each answer."""
+    content, requests = b"weights" * 100_000, []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            requests.append(self.path)
+            time.sleep(0.5)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, text, *values):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/model.pth"
+        weights = WeightFile("weights/model.pth", address, hashlib.sha256(content).hexdigest())
+        yield replace(published, weights=(weights,)), requests
+        server.shutdown()
+
+
+def test_two_processes_fetch_weights_once(tmp_path, with_weights):
+    declaration, requests = with_weights
+    code = (
+        "import sys; from pathlib import Path; from stereozero.baselines.external import install\n"
+        "from stereozero.baselines.declaration import *\n"
+        f"install({declaration!r}, Path(sys.argv[1]), environment=Path(sys.prefix))"
+    )
+    folder = tmp_path / "programs"
+    started = [subprocess.Popen([sys.executable, "-c", code, str(folder)]) for _ in range(2)]
+    assert [process.wait(60) for process in started] == [0, 0]
+    assert requests == ["/model.pth"]
+    assert find(declaration, folder, environment=Path(sys.prefix))
+    assert [path.name for path in (checkout_folder(declaration, folder) / "weights").iterdir()] == ["model.pth"]
+
+
+def test_nothing_is_written_to_a_users_checkout(tmp_path, with_weights, caplog):
+    declaration, requests = with_weights
+    own = tmp_path / "repository"
+    before = sorted(own.rglob("*"))
+    install(declaration, tmp_path / "programs", checkout=own, environment=Path(sys.prefix))
+    assert sorted(own.rglob("*")) == before
+    assert not requests
+    weights = declaration.weights[0]
+    assert f"{own / weights.path} is missing: download it from {weights.address} and put it there" in caplog.text
+
+
+def test_other_weights_than_the_adapters_are_refused(tmp_path, with_weights):
+    declaration, _ = with_weights
+    other = replace(declaration, weights=(replace(declaration.weights[0], sha256="0" * 64),))
+    with pytest.raises(InputError, match=r"checksum mismatch: the adapter says 0{64}, .* or the adapter is wrong"):
+        install(other, tmp_path / "programs", environment=Path(sys.prefix))
 
 
 def test_a_failing_program_shows_its_last_words_and_keeps_its_log(tmp_path):

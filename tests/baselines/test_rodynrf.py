@@ -60,16 +60,21 @@ else:
 for number, pose in enumerate(poses):
     np.save(target / "rgbd" / f"{number:03d}.npy", np.full((height, width), -0.5, np.float32))  # depth 2
     grey = 128 + round(100 * float(pose[0, 3]))
+    {change}
     Image.new("RGB", (width, height), (grey,) * 3).save(target / f"{number:03d}.png")
 """
 
 
-@pytest.fixture
-def radiance_field(tmp_path):
+def field(tmp_path, change: str = "pass"):
     """Return a program that paints 100 times the camera's place."""
     scripts = {"DPT": "dpt", "flow": "flow", "mask": "epipolar_error_png"}
     files = {f"scripts/generate_{name}.py": PREPARE.replace("{folder}", folder) for name, folder in scripts.items()}
-    return program(tmp_path / "code", files | {"train.py": TRAIN}, "rodynrf")
+    return program(tmp_path / "code", files | {"train.py": TRAIN.replace("{change}", change)}, "rodynrf")
+
+
+@pytest.fixture
+def radiance_field(tmp_path):
+    return field(tmp_path)
 
 
 def test_the_other_eye_is_where_the_nearest_surface_moves_by_the_strength(tmp_path, radiance_field):
@@ -95,6 +100,19 @@ def test_a_missing_checkpoint_is_a_failure_of_the_program(tmp_path, radiance_fie
     (radiance_field.checkout / "train.py").write_text("")
     with pytest.raises(StageError, match="rodynrf: failed with status 1"):
         convert(conversion(tmp_path), radiance_field, Settings())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("if given.render_only and number == 2: break", "left 2 frames of a clip with 4"),
+        ("if given.render_only: width = 38", r"has \(24, 38\) rows and columns, not \(24, 40\)"),
+        ("if given.render_only: continue", "ended without an error, but left no frames in"),
+    ],
+)
+def test_what_it_leaves_is_checked(tmp_path, change, message):
+    with pytest.raises(StageError, match=f"rodynrf: .*{message}"):
+        convert(conversion(tmp_path), field(tmp_path, change), Settings(given_depth=True))
 
 
 def test_bad_input_is_refused(tmp_path, radiance_field):

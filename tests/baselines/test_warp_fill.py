@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stereozero.baselines.warp_fill import FILLS, WarpedClip, mirror, warp_fill
-from stereozero.config import WarpFill
+from stereozero.config.methods import WarpFill
 from stereozero.errors import InputError
 
 FRAMES, HEIGHT, WIDTH = 2, 24, 80
@@ -115,8 +115,8 @@ def test_background_goes_by_disparity():
     blank = torch.tensor([0, 0, 1, 0, 0], dtype=torch.bool).view(1, 1, 5)
     disparity = torch.tensor([0.2, 0.2, 0, 0.3, 0.3]).view(1, 1, 5)
     clip = WarpedClip(frames=frames, blank=blank, disparity=disparity, strength=4.0)
-    assert FILLS["background"](clip)[0, 0, 0, 2] == frames[0, 0, 0, 1]
-    assert FILLS["edge-stretch"](clip)[0, 0, 0, 2] == frames[0, 0, 0, 3]
+    assert FILLS["background"](clip).frames[0, 0, 0, 2] == frames[0, 0, 0, 1]
+    assert FILLS["edge-stretch"](clip).frames[0, 0, 0, 2] == frames[0, 0, 0, 3]
 
 
 def test_the_halo_removes_an_objects_outline():

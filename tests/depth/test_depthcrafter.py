@@ -4,6 +4,7 @@ import pytest
 import torch
 from depthcrafter_goldens import FACTS, arrays, case_noise, case_settings, case_video, named_tensor
 from diffusers import EulerDiscreteScheduler
+from parity import assert_equals_reference
 
 from stereozero.backbones.clip_image import resize_with_gaussian
 from stereozero.depth.depthcrafter import DepthCrafter, DepthCrafterSettings
@@ -18,7 +19,7 @@ FEW_FRAMES = DepthCrafterSettings(steps=2, guidance=1.0)
 
 
 def assert_close(actual, expected):
-    torch.testing.assert_close(actual, expected, rtol=0, atol=TOLERANCE)
+    assert_equals_reference(actual, expected, TOLERANCE)
 
 
 def estimate(model, name):

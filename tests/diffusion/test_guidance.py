@@ -45,6 +45,29 @@ def test_guided_prediction_in_one_batch_or_two_calls(one_batch, calls):
     assert backbone.calls == calls
 
 
+@pytest.mark.parametrize(("one_batch", "calls"), [(True, [3]), (False, [1, 1, 1])])
+def test_the_image_has_a_scale_of_its_own(one_batch, calls):
+    backbone = CountingBackbone()
+    pair = GuidancePair(*(Conditioning({"offset": torch.tensor([value])}) for value in (5.0, 0.0, 2.0)))
+    latents = torch.zeros(1, 4, 3, 5, 5)
+    guided = guided_prediction(backbone, latents, 7, pair, 3.0, image_scale=10.0, one_batch=one_batch)
+    assert guided.unique().item() == 10 * 2 + 3 * (5 - 2)
+    assert backbone.calls == calls
+
+
+def test_pairs_are_joined_branch_by_branch():
+    one, other = (
+        GuidancePair(*(Conditioning({"offset": torch.tensor([10.0 * clip + branch])}) for branch in range(3)))
+        for clip in (1, 2)
+    )
+    joined = GuidancePair.join([one, other])
+    found = [
+        branch.tensors["offset"].tolist() for branch in (joined.conditional, joined.unconditional, joined.image_only)
+    ]
+    assert found == [[10, 20], [11, 21], [12, 22]]
+    assert GuidancePair.join([GuidancePair(one.conditional, one.unconditional)]).image_only is None
+
+
 def test_scale_one_saves_the_unconditional_evaluation():
     backbone = CountingBackbone()
     pair = GuidancePair(Conditioning({"offset": torch.ones(1)}), Conditioning({"offset": torch.zeros(1)}))

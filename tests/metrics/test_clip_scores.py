@@ -107,6 +107,15 @@ def test_black_views_are_alike_and_it_is_said(encoder, videos):
     assert any("of one colour in 5 of 5 frames" in note for note in result.notes)
 
 
+def test_a_black_target_is_compared_with_the_prompt_as_any_other(encoder, videos):
+    black = np.zeros_like(videos[0])
+    result = measure_clip_text(ClipPair(videos[0], black, prompt="a red ball"), encoder)
+    expected = 100 * float(encoder.embed_frames(black[:1], "crop")[0] @ encoder.embed_text("a red ball"))
+    assert result.per_frame["clip_text"] == pytest.approx([expected] * len(black))
+    assert result.clip["clip_text"] == pytest.approx(expected)
+    assert result.clip["clip_text_squeezed"] == pytest.approx(expected)  # black is black, however it is cut
+
+
 def test_what_is_no_saved_clip_is_named(tmp_path):
     with pytest.raises(InputError, match="holds no saved CLIP"):
         ClipEncoder.saved(tmp_path)

@@ -1,11 +1,12 @@
 import json
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from stereozero.config import NETWORK_METRICS
+from stereozero.config.scoring import NETWORK_METRICS
 from stereozero.metrics import DERIVED, METRICS, SCORES, ClipPair, applicable_metrics
 
 WITHOUT_NETWORK = [metric.name for metric in METRICS.values() if metric.network is None]
@@ -43,6 +44,12 @@ def test_column_names_are_unique_and_described():
         assert score.better in ("higher", "lower", "none")
         assert score.unit
         assert score.description.endswith(".")
+
+
+@pytest.mark.parametrize("score", [score for name in NETWORK_METRICS for score in METRICS[name].scores])
+def test_scores_of_networks_say_which_view_and_which_frames_they_are_of(score):
+    assert re.search("(target|source) view", score.description)
+    assert "mean over all frames" in score.description
 
 
 def test_only_metrics_whose_needs_are_met_apply(full_pair):

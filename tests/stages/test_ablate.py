@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from stage_runs import run_stages
 
+from stereozero.ablations import without_effect
 from stereozero.errors import InputError, StageError
-from stereozero.jobs import STAGES
 from stereozero.plan import Plan, resolve
 from stereozero.stages.ablate import ablate
 
@@ -17,9 +18,18 @@ WARP_FILL = {"kind": "warp-fill", "depth": "world", "fill": "edge-stretch"}
 def plan(world_config) -> Plan:
     """Return a plan of two clips with an ablation of the strength."""
     changes = {
-        "methods": {"usual": WARP_FILL, "mono-copy": {"kind": "mono-copy"}, "small": {**WARP_FILL, "strength": 2}},
+        "methods": {
+            "usual": WARP_FILL,
+            "mono-copy": {"kind": "mono-copy"},
+            "small": {**WARP_FILL, "strength": 2},
+            "again": {**WARP_FILL, "strength": 4},
+        },
         "metrics": ["disparity", "fidelity", "fidelity_masked"],
-        "ablations": {"strength": ["small", "usual"]},
+        "ablations": {
+            "strength": ["small", "usual"],
+            "with-control": ["mono-copy", "usual"],
+            "same": ["again", "small", "usual"],
+        },
     }
     return resolve({**world_config, **changes}, "config.yaml")
 
@@ -27,11 +37,7 @@ def plan(world_config) -> Plan:
 @pytest.fixture
 def run_plan(plan) -> Plan:
     """Return the plan with every stage done that an ablation needs."""
-    for stage in STAGES:
-        if stage.name != "deliver":
-            for variant in stage.variants(plan):
-                stage.run(plan, variant, stage.clips(plan, variant))
-    return plan
+    return run_stages(plan, "deliver")
 
 
 def test_the_table_has_scores_settings_and_paired_differences(run_plan):
@@ -48,6 +54,27 @@ def test_the_table_has_scores_settings_and_paired_differences(run_plan):
     assert "- `small`: strength: 2" in text
     assert "## Differences from `usual`" in text
     assert "mono-copy" not in text
+
+
+def test_a_control_may_be_a_row(run_plan):
+    ablate(run_plan, "with-control")
+    table = pd.read_csv(run_plan.paths.ablation("with-control", ".csv")).set_index("method")
+    assert list(table.index) == ["mono-copy", "usual"]
+    assert list(table["role"]) == ["control", "method"]
+    assert table.loc["mono-copy", "difference_psnr"] < 0
+    text = run_plan.paths.ablation("with-control", ".md").read_text()
+    assert "- `mono-copy`: kind: mono-copy" in text
+    assert "- `mono-copy` is a control: its target is the source" in text
+    assert run_plan.paths.ablation("with-control", ".png").is_file()
+
+
+def test_a_row_whose_videos_are_the_same_is_said_to_be(run_plan):
+    ablate(run_plan, "same")
+    text = run_plan.paths.ablation("same", ".md").read_text()
+    assert "- `again`: every target video equals `usual`'s: what they differ in leaves no trace" in text
+    assert "`small`: every target video" not in text
+    (run_plan.paths.target("again", "w1") / "record.json").unlink()
+    assert without_effect(run_plan, ["again", "usual"]) == []
 
 
 def test_the_picture_has_frames_details_and_scores(run_plan):

@@ -1,17 +1,20 @@
 """Methods of others in the pipeline: an adapter of one's own, a program, an image model, and what can't be run."""
 
 import json
+import re
 import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from external_programs import PAINTER, at, git_repository
 
-from stereozero.baselines import propainter
+from stereozero.artifacts import sha256_of
+from stereozero.baselines import immersepro, propainter
 from stereozero.cli import main
 from stereozero.errors import InputError, StageError
 from stereozero.jobs import STAGES, plan_jobs
@@ -20,29 +23,28 @@ from stereozero.stages.convert import CONVERT, install_programs
 from stereozero.stages.tabulate import tabulate
 from stereozero.video import read_video
 
-ADAPTER = '''"""Shift the whole picture by half of the strength."""
-
-import numpy as np
-
-from stereozero.baselines.declaration import Declaration
-
-DECLARATION = Declaration(name="shifted", paper="none", licence="public domain")
+REPOSITORY = Path(__file__).parents[2]
 
 
-def convert(conversion):
-    columns = round(conversion.strength / 200 * conversion.source.shape[2])
-    return np.roll(conversion.source, -columns, axis=2)
-'''
+def documented(language: str) -> list[str]:
+    """Return the document's blocks of code in a language, as a reader copies them."""
+    text = (REPOSITORY / "docs" / "adding-a-baseline.md").read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+ADAPTER, PROGRAM_ADAPTER = documented("python")
 
 
 @pytest.fixture
-def own_adapter(tmp_path, world_config) -> Path:
-    """Add a method with an adapter of the user's own to the small run."""
-    path = tmp_path / "shifted.py"
+def own_adapter(tmp_path, world_config, monkeypatch) -> Path:
+    """Do what the document says, in the folder that Snakemake would be started in."""
+    monkeypatch.chdir(tmp_path)
+    path = Path("shifted.py")
     path.write_text(ADAPTER)
     world_config["metrics"] = ["disparity"]
-    world_config["methods"] = {"mono-copy": {"kind": "mono-copy"}}
-    world_config["methods"]["shifted"] = {"kind": "external", "name": str(path), "depth": "world"}
+    (block,) = documented("yaml")
+    world_config |= yaml.safe_load(block)
+    world_config["methods"] |= {"mono-copy": {"kind": "mono-copy"}}
     return path
 
 
@@ -95,8 +97,25 @@ def test_mistakes_are_found_before_anything_runs(world_config, change, message):
         resolve(world_config, "config.yaml")
 
 
+NO_ENVIRONMENT = ADAPTER.replace("import Declaration", "import Declaration, Source").replace(
+    'licence="public domain"', 'licence="public domain", source=Source("https://example.org/theirs.git", "0" * 40)'
+)
+
+
 @pytest.mark.parametrize(
-    ("text", "message"), [("import nothing_of_this_name", "can't be imported"), ("x = 1", "needs DECLARATION")]
+    ("text", "message"),
+    [
+        (
+            "import nothing_of_this_name",
+            r"shifted\.py, line 1: can't be imported: ModuleNotFoundError: No module named",
+        ),
+        ("x = 1\ny = int('two')", r"shifted\.py, line 2: can't be imported: ValueError: invalid literal"),
+        ("import math\n\nmath.tau_squared", r"shifted\.py, line 3: can't be imported: AttributeError"),
+        ("x = 1\ny = = 2", r"shifted\.py, line 2: can't be imported: SyntaxError"),
+        ("x = 1", "needs DECLARATION and convert"),
+        ("DECLARATION = 'mine'\ndef convert(conversion): pass", "DECLARATION is of type str; make it a Declaration"),
+        (NO_ENVIRONMENT, "has a source, but no environment"),
+    ],
 )
 def test_a_file_that_is_no_adapter_is_refused(world_config, own_adapter, text, message):
     own_adapter.write_text(text)
@@ -125,11 +144,67 @@ def test_what_cannot_run_is_left_out_and_said_with_the_reason(missing):
 def test_the_table_has_a_row_for_what_was_not_run(missing):
     run(missing)
     tabulate(missing)
+    rows = pd.read_csv(missing.paths.tables / "table1.csv").query("origin == 'measured'").set_index("method")
+    assert rows["not_run"].dropna().to_dict() == missing.obstacles
+    assert rows.loc["propainter", "clips"] == 0
     table = (missing.paths.tables / "table1.md").read_text()
-    assert "| propainter | 0 | – |" in table
+    assert "| propainter | not run | – |" in table
     assert "- `propainter` was not run: propainter: its code is not on this machine" in table
+    assert "- `stereodiffusion`: kind: stereodiffusion; depth: world; model: nowhere\n" in table
     assert "Not every method ran" not in table
     assert "- stereodiffusion: 40 clips of DynamiCrafter, frame by frame" in table
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_what_needs_cuda_is_not_run_where_there_can_be_none(world_config, tmp_path, monkeypatch, device):
+    commit = git_repository(tmp_path / "repository", {"inference_video.py": ""})
+    monkeypatch.setattr(immersepro, "DECLARATION", at(immersepro.DECLARATION, tmp_path / "repository", commit))
+    own = {"checkout": str(tmp_path / "repository"), "environment": sys.prefix}
+    world_config["methods"]["theirs"] = {"kind": "external", "name": "immersepro", "depth": "world", **own}
+    assert not resolve({**world_config, "device": "cuda"}, "config.yaml").obstacles
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name == "sbatch" else None)
+    elsewhere = resolve({**world_config, "device": device}, "config.yaml").obstacles  # jobs run on a cluster's nodes
+    assert bool(elsewhere) == (device == "cpu")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    plan = resolve({**world_config, "device": device}, "config.yaml")
+    assert plan.obstacles["theirs"].startswith("immersepro: runs on a CUDA device only; set 'device' to auto or cuda")
+    assert not [job for job in plan_jobs(plan) if job.variant == "theirs"]
+
+
+STAND_IN = """
+import argparse, pathlib, shutil
+parser = argparse.ArgumentParser()
+parser.add_argument("--input")
+parser.add_argument("--output")
+given = parser.parse_args()
+assert pathlib.Path("weights/model.pth").read_text() == "weights"
+shutil.copytree(given.input, given.output)
+"""
+
+
+def test_a_program_is_adapted_as_the_document_says(world_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    commit = git_repository(tmp_path / "repository", {"inference.py": STAND_IN})
+    (tmp_path / "model.pth").write_text("weights")
+    published = {
+        "https://example.org/theirs.git": str(tmp_path / "repository"),
+        "the full hash of the commit you read": commit,
+        "https://example.org/model.pth": (tmp_path / "model.pth").as_uri(),
+        "its SHA-256": sha256_of(tmp_path / "model.pth"),
+    }
+    adapter = PROGRAM_ADAPTER
+    for place, found in published.items():
+        assert place in adapter
+        adapter = adapter.replace(place, found)
+    Path("theirs.py").write_text(adapter)
+    theirs = {"kind": "external", "name": "theirs.py", "depth": "world", "environment": sys.prefix}
+    world_config["methods"] = {"theirs": theirs}
+    install_programs(resolve(world_config, "config.yaml"))
+    plan = resolve(world_config, "config.yaml")
+    assert not plan.obstacles
+    run(plan, only="theirs")
+    target = read_video(plan.paths.target_video("theirs", "w1")).frames
+    assert np.array_equal(target, read_video(plan.paths.source_video(plan.clip("w1"))).frames)
 
 
 @pytest.fixture
@@ -201,6 +276,7 @@ def image_model(tmp_path, world_config) -> Path:
 def test_stereodiffusion_runs_on_the_configured_model(world_config, image_model):
     plan = resolve(world_config, "config.yaml")
     assert not plan.obstacles
+    assert "under the CreativeML Open RAIL-M licence" in "\n".join(describe_plan(plan))
     run(plan, only="stereodiffusion")
     assert read_video(plan.paths.target_video("stereodiffusion", "w1")).frames.shape == (4, 64, 96, 3)
     inputs = json.loads((plan.paths.target("stereodiffusion", "w1") / "record.json").read_text())["inputs"]

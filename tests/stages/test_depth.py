@@ -8,8 +8,9 @@ import pytest
 import torch
 from depthcrafter_goldens import build_model
 from tiny_depth_models import tiny_depth_anything, tiny_depth_pro
+from torchvision.models.optical_flow import raft_small
 
-from stereozero.artifacts import read_record
+from stereozero.artifacts import read_record, write_json
 from stereozero.depth.convention import normalise
 from stereozero.depth.depthcrafter import DepthCrafter
 from stereozero.depth.dissolve import PAPER_STEPS, dissolve
@@ -33,6 +34,7 @@ from stereozero.stages.model import as_tensor
 from stereozero.stages.stereo import STEREO
 from stereozero.stages.world import WORLD
 from stereozero.video import read_video, write_lossless
+from stereozero.weights import REGISTRY
 
 SOURCES = (INPUTS, GENERATE, WORLD)
 
@@ -191,16 +193,39 @@ def test_downsampling_alone_leaves_the_scale(config):
 
 @pytest.mark.parametrize("how", ["paper", "reference"])
 def test_propagation_along_the_motion(config, how):
-    from stereozero.depth.flow import DisFlow
+    from stereozero.depth.flow import DisFlow, half_size_flow
     from stereozero.depth.propagation import propagate, propagate_reference
 
     config["depths"]["calm"] = derived("world", propagate=how, flow="dis", percentiles=[0, 100])
     plan = run_depth(config)
     video = as_tensor(read_video(plan.paths.depth_video(plan.clip("w1"))).frames)
-    function = {"paper": propagate, "reference": propagate_reference}[how]
-    expected = function(torch.from_numpy(disparity(plan, "world")), DisFlow().estimate(video))
+    given = torch.from_numpy(disparity(plan, "world"))
+    if how == "paper":
+        expected = propagate(given, DisFlow().estimate(video))
+    else:
+        expected = propagate_reference(given, half_size_flow(DisFlow(), video))
     assert torch.equal(load_estimate(plan.paths.depth("calm", "w1") / "raw.safetensors").values, expected)
     assert np.array_equal(disparity(plan, "calm"), normalise(expected, (0, 100)).numpy())
+
+
+def test_frames_in_the_released_codes_range(config, crafter, monkeypatch):
+    config["depths"] |= {
+        "crafter": {**crafter, "half_range": True},
+        "t10": derived("crafter", dissolve=10),
+        "usual": crafter,
+    }
+    seen = []
+    encode = DepthCrafter.encode
+    monkeypatch.setattr(
+        DepthCrafter,
+        "encode",
+        lambda model, video, *more: seen.append(float(video.min())) or encode(model, video, *more),
+    )
+    plan = run_depth(config)
+    parameters = {name: read_record(plan.paths.estimate(name, "w1"))["parameters"] for name in ("crafter", "usual")}
+    assert parameters["crafter"] == parameters["usual"] | {"half_range": True}
+    assert "half_range" not in parameters["usual"]
+    assert sum(low >= 0.5 for low in seen) == 2 * sum(low < 0.5 for low in seen)
 
 
 def test_image_models_and_their_metric_depth(config, tmp_path):
@@ -320,14 +345,26 @@ def test_a_users_depth_video_in_8_bits_inverted_and_in_colour(video_config, writ
         run_depth(config | {"run": "colour"}, clip_ids=("v",))
 
 
-def test_missing_weights_of_the_flow_are_named(config, monkeypatch):
-    def offline(*arguments, **options):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
+def test_propagation_by_raft_reads_fetched_weights_and_is_keyed_by_them(config, tmp_path):
+    config |= {"weights_folder": str(tmp_path / "weights")}
     config["depths"]["calm"] = derived("world", propagate="paper", flow="raft_small")
-    with pytest.raises(StageError, match=r"raft_small: its weights are not on this machine.* or take the flow 'dis'"):
+    plan, raft = resolve(config, "config.yaml"), REGISTRY["raft-small"]
+    write_json(plan.paths.weights(raft.name), {"model": raft.name, "bytes": 0, "sha256": "0" * 64})
+    with pytest.raises(StageError, match=r"raft-small: its weights are not on this machine.* since the rule 'weights'"):
         run_depth(config)
+    torch.manual_seed(0)
+    (tmp_path / "weights" / "stereozero").mkdir(parents=True)
+    torch.save(raft_small(weights=None).state_dict(), tmp_path / "weights" / "stereozero" / raft.file)
+    run_depth(config)
+    assert disparity(plan, "calm").shape == (2, 32, 48)
+    (artifact,) = DERIVE.artifacts(plan, "calm", plan.clips[0])
+    assert artifact.inputs["model/raft-small"] == plan.paths.weights("raft-small")
+    (untouched,) = DERIVE.artifacts(resolve(config | {"depths": _with_dis(config)}, "c"), "calm", plan.clips[0])
+    assert untouched.inputs.keys() == {"video", "disparity"}
+
+
+def _with_dis(config: dict) -> dict:
+    return config["depths"] | {"calm": derived("world", propagate="paper", flow="dis")}
 
 
 def test_too_little_memory_names_what_takes_less(config, monkeypatch):

@@ -5,13 +5,16 @@ import pandas as pd
 import pytest
 from depthcrafter_goldens import build_model
 from PIL import Image
+from stage_runs import run_stages
 
 from stereozero.artifacts import read_record
+from stereozero.depth_tables import FACTS
 from stereozero.errors import InputError, StageError
-from stereozero.jobs import STAGES
 from stereozero.plan import Plan, resolve
 from stereozero.stages import depth_model
 from stereozero.stages.depth_table import write_depth_table
+
+CONTROLS = {"mono-copy": {"kind": "mono-copy"}, "ground-truth": {"kind": "ground-truth"}}
 
 pytestmark = pytest.mark.usefixtures("as_in_a_new_process")
 
@@ -39,9 +42,9 @@ def plan(world_config, world_rows, write_manifest, tmp_path) -> Plan:
         "device": "cpu",
         "video": {"height": 32, "width": 48, "frames": 2},
         "depths": depths,
-        "methods": {name: {"kind": "warp-fill", "depth": name} for name in depths},
+        "methods": {**{name: {"kind": "warp-fill", "depth": name} for name in depths}, **CONTROLS},
         "metrics": ["disparity", "fidelity"],
-        "depth_tables": {"table4": list(depths), "table6": ["world", "half", "quarter"]},
+        "depth_tables": {"table4": list(depths), "table6": ["world", "half", "quarter", *CONTROLS]},
     }
     return resolve({**world_config, **changes}, "config.yaml")
 
@@ -49,11 +52,7 @@ def plan(world_config, world_rows, write_manifest, tmp_path) -> Plan:
 @pytest.fixture
 def run_plan(plan) -> Plan:
     """Return the plan with every stage done that a table needs."""
-    for stage in STAGES:
-        if stage.name != "deliver":
-            for variant in stage.variants(plan):
-                stage.run(plan, variant, stage.clips(plan, variant))
-    return plan
+    return run_stages(plan, "deliver")
 
 
 def test_tables_have_scores_depth_errors_published_numbers_and_an_answer(run_plan):
@@ -75,6 +74,31 @@ def test_tables_have_scores_depth_errors_published_numbers_and_an_answer(run_pla
     assert "dissolved_to" not in text
 
 
+def test_controls_stand_beside_the_depths_and_have_none_themselves(run_plan):
+    write_depth_table(run_plan, "table6")
+    table = pd.read_csv(run_plan.paths.depth_table("table6", ".csv"))[:5].set_index("method")
+    assert list(table["role"]) == ["method"] * 3 + ["control"] * 2
+    assert table.loc[list(CONTROLS), [*FACTS, "depth_error", "published_met3r_x100"]].isna().all(axis=None)
+    assert table.loc["mono-copy", "psnr"] < table.loc["quarter", "psnr"] < table.loc["ground-truth", "psnr"]
+    text = run_plan.paths.depth_table("table6", ".md").read_text()
+    assert "| mono-copy | – | – | – | – | 3 |" in text
+    assert "- `mono-copy` is a control: " in text
+    assert "- `ground-truth` is a control: " in text
+
+
+def test_controls_have_no_say_in_whether_precise_depth_matters(run_plan):
+    write_depth_table(run_plan, "table6")
+    answer = _answer(run_plan.paths.depth_table("table6", ".md").read_text())
+    tables = run_plan.config.depth_tables.model_copy(update={"table6": ["world", "half", "quarter"]})
+    without = Plan(run_plan.config.model_copy(update={"depth_tables": tables}), run_plan.clips)
+    write_depth_table(without, "table6")
+    assert _answer(without.paths.depth_table("table6", ".md").read_text()) == answer
+
+
+def _answer(text: str) -> str:
+    return text.split("## Do precise depth maps matter?")[1].split("\n- ")[0]
+
+
 def test_dissolve_steps_are_told_by_scene_and_chosen_ones_by_clip(run_plan):
     write_depth_table(run_plan, "table4")
     table = pd.read_csv(run_plan.paths.depth_table("table4", ".csv"))
@@ -93,10 +117,7 @@ def test_dissolve_steps_are_told_by_scene_and_chosen_ones_by_clip(run_plan):
 
 def test_of_a_single_clip_there_is_a_mean_and_no_interval(plan):
     alone = Plan(plan.config, plan.clips[:1])
-    for stage in STAGES:
-        if stage.name != "deliver":
-            for variant in stage.variants(alone):
-                stage.run(alone, variant, stage.clips(alone, variant))
+    run_stages(alone, "deliver")
     write_depth_table(alone, "table6")
     text = alone.paths.depth_table("table6", ".md").read_text()
     assert "| psnr ↑ | 1.00 | 1 |" in text

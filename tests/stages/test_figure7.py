@@ -1,10 +1,13 @@
 """Which views stand side by side, and the pictures of them."""
 
 import numpy as np
+import pytest
 from PIL import Image
+from stage_runs import run_stages
 
-from stereozero.jobs import STAGES
-from stereozero.plan import resolve
+from stereozero.cli import main
+from stereozero.errors import InputError
+from stereozero.plan import resolve, write_plan
 from stereozero.preview import GAP, HEADER_HEIGHT, LABEL_WIDTH
 from stereozero.stages.figure7 import draw_figure7
 from stereozero.stages.views import view_files
@@ -33,10 +36,7 @@ def test_what_is_not_known_is_left_out(image_config):
 
 
 def test_every_clip_has_a_picture_of_all_views(world_plan):
-    for stage in STAGES:
-        if stage.name not in ("deliver", "evaluate"):
-            for variant in stage.variants(world_plan):
-                stage.run(world_plan, variant, stage.clips(world_plan, variant))
+    run_stages(world_plan, "deliver", "evaluate")
     draw_figure7(world_plan)
     for clip in world_plan.clips:
         picture = np.asarray(Image.open(world_plan.paths.figure7(clip.clip_id)))
@@ -44,3 +44,18 @@ def test_every_clip_has_a_picture_of_all_views(world_plan):
         rows = [picture[HEADER_HEIGHT + row * (CELL_HEIGHT + GAP) :][:CELL_HEIGHT, LABEL_WIDTH:] for row in range(5)]
         assert np.array_equal(rows[1], rows[4])  # the method ground-truth, and the truth
         assert not np.array_equal(rows[0], rows[4])
+
+
+def test_clips_and_methods_can_be_chosen_and_what_was_not_run_is_named(world_config, tmp_path, caplog):
+    world_config["methods"]["theirs"] = {"kind": "external", "name": "propainter", "depth": "world"}
+    plan = resolve(world_config, "config.yaml")
+    run_stages(plan, "deliver", "evaluate")
+    write_plan(plan, tmp_path / "plan.json")
+    chosen = ["--clips", "w2", "--methods", "theirs", "mono-copy"]
+    assert main(["figure7", "--plan", str(tmp_path / "plan.json"), *chosen]) == 0
+    assert "there is no row 'theirs', it was not run: propainter: its code is not on this machine" in caplog.text
+    assert not plan.paths.figure7("w1").exists()
+    picture = np.asarray(Image.open(plan.paths.figure7("w2")))
+    assert len(picture) == HEADER_HEIGHT + 3 * (CELL_HEIGHT + GAP)  # source, mono-copy, truth
+    with pytest.raises(InputError, match="method 'ours' is not in the config"):
+        draw_figure7(plan, methods=["ours"])

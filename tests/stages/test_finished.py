@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from stage_runs import run_stages
 
 from stereozero.errors import InputError, StageError
 from stereozero.jobs import STAGES
@@ -15,19 +16,15 @@ from stereozero.video import read_video, write_lossless, write_mp4
 METRICS = ["disparity", "achieved", "fidelity"]
 
 
-def run_stages(config: dict, *left_out: str) -> Plan:
+def scored_plan(config: dict, *left_out: str) -> Plan:
     plan = resolve({**config, "metrics": METRICS}, "config.yaml")
-    for stage in STAGES:
-        if stage.name not in ("deliver", "depth-pictures", *left_out):
-            for variant in stage.variants(plan):
-                stage.run(plan, variant, stage.clips(plan, variant))
-    return plan
+    return run_stages(plan, "deliver", "depth-pictures", *left_out)
 
 
 @pytest.fixture
 def truths(world_config, tmp_path):
     """Return clip id -> (source, true target) of the world clips, as another method's program would get them."""
-    plan = run_stages({**world_config, "results": str(tmp_path / "elsewhere")}, "baseline", "evaluate")
+    plan = scored_plan({**world_config, "results": str(tmp_path / "elsewhere")}, "baseline", "evaluate")
     return {
         clip.clip_id: (
             read_video(plan.paths.source_video(clip)).frames,
@@ -57,7 +54,7 @@ def test_a_folder_of_target_views_is_a_row_of_table_1_on_the_same_clips(with_fol
     config = with_folder()
     for name, (_, truth) in truths.items():
         write_lossless(tmp_path / "theirs" / f"{name}.mkv", truth, 8)
-    plan = run_stages(config)
+    plan = scored_plan(config)
     np.testing.assert_array_equal(target_of(plan), truths["w1"][1])
     tabulate(plan)
     table = pd.read_csv(plan.paths.tables / "table1.csv").set_index("method")
@@ -75,7 +72,7 @@ def test_of_pictures_with_both_views_the_target_is_taken(with_folder, truths, tm
     config = with_folder(layout=layout, swap_eyes=swap)
     views = [truths["w1"][place] for place in order]
     write_lossless(tmp_path / "theirs" / "w1.mkv", np.concatenate(views, axis=axis), 8)
-    plan = run_stages(config, "evaluate")
+    plan = scored_plan(config, "evaluate")
     np.testing.assert_array_equal(target_of(plan), truths["w1"][1])
     assert [clip.clip_id for clip in plan.method_clips("theirs")] == ["w1"]
 
@@ -84,7 +81,7 @@ def test_a_video_of_another_clip_is_doubted_in_the_log_and_under_table_1(with_fo
     config = with_folder()
     del config["methods"]["warp-fill"]
     write_lossless(tmp_path / "theirs" / "w1.mkv", truths["w2"][1], 8)
-    plan = run_stages(config)
+    plan = scored_plan(config)
     doubt = "source and target do not look like two views of one scene"
     assert doubt in caplog.text
     tabulate(plan)
@@ -95,7 +92,7 @@ def test_a_video_of_another_length_or_size_is_refused(with_folder, truths, tmp_p
     config = with_folder()
     write_lossless(tmp_path / "theirs" / "w1.mkv", truths["w1"][1][:3], 8)
     with pytest.raises(StageError, match=r"w1.mkv: has 3 frames of 96x64, but .* has 4 frames of 96x64; the videos of"):
-        run_stages(config, "evaluate")
+        scored_plan(config, "evaluate")
 
 
 def test_a_folder_without_any_clip_of_the_manifest_is_refused_before_anything_starts(with_folder):
@@ -111,7 +108,7 @@ def test_a_manifest_of_side_by_side_videos_is_scored(world_config, write_manifes
     rows = [{"clip_id": name, "stereo_video": f"{name}.mp4", "layout": "full-sbs"} for name in truths]
     methods = {"mono-copy": {"kind": "mono-copy"}, "theirs": {"kind": "finished"}}
     config = {**world_config, "manifest": str(write_manifest(*rows)), "depths": {}, "methods": methods}
-    plan = run_stages(config)
+    plan = scored_plan(config)
     tabulate(plan)
     table = pd.read_csv(plan.paths.tables / "table1.csv").set_index("method")
     assert table.loc["theirs", "disparity_kept"] > 80

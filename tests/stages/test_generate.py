@@ -156,6 +156,16 @@ def test_half_precision_two_calls_and_no_guidance_work(image_config):
     assert not torch.equal(load_file(plan.paths.trajectory("plain"))["latents"], half)
 
 
+def test_the_image_can_be_guided_to_apart_from_the_text(image_config):
+    made = []
+    for settings in ({}, {"image_guidance": 7.5}, {"image_guidance": 2}):
+        image_config["generator"] = image_config["generator"] | settings
+        plan = run(image_config, "plain")
+        made.append(load_file(plan.paths.trajectory("plain"))["latents"])
+    torch.testing.assert_close(made[1], made[0], rtol=0, atol=1e-3 * float(made[0].std()))  # equal to 'guidance'
+    assert not torch.allclose(made[2], made[0], rtol=0, atol=0.05 * float(made[0].std()))
+
+
 def test_a_long_prompt_is_cut_and_it_is_said(image_config, image_rows, write_manifest, caplog):
     caplog.set_level(logging.WARNING)
     image_rows[0]["prompt"] = "red " * 90

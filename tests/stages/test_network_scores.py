@@ -11,12 +11,14 @@ from stereozero.artifacts import write_json
 from stereozero.config import parse_config
 from stereozero.errors import InputError
 from stereozero.metrics.clip_encoder import ClipEncoder
+from stereozero.metrics.met3r import hub
 from stereozero.metrics.met3r.features import save_to_hub_folder
 from stereozero.plan import resolve
 from stereozero.stages.baseline import BASELINE
 from stereozero.stages.evaluate import EVALUATE
 from stereozero.stages.tabulate import tabulate
 from stereozero.stages.world import WORLD
+from stereozero.video import read_video
 from stereozero.vision_transformer import VisionTransformer, VitConfig
 from stereozero.weights import needed_models
 from stereozero.world.training.clip import ClipSettings, build_conditioner
@@ -69,6 +71,17 @@ def test_a_copy_is_scored_by_every_network(scored_config, monkeypatch):
     text = scores_of(plan, "clip_text")
     assert text["clip"]["clip_text"] == text["clip"]["clip_text_source"]
     assert len(text["per_frame"]["clip_text"]) == 4
+
+
+def test_each_clip_is_read_once_for_all_metrics(scored_config, monkeypatch):
+    plan = resolve(scored_config, "config.yaml")
+    WORLD.run(plan, "", plan.clips)
+    BASELINE.run(plan, "mono-copy", plan.clips)
+    read = []
+    monkeypatch.setattr("stereozero.video.read_video", lambda path: read.append(path) or read_video(path))
+    EVALUATE.run(plan, "mono-copy", plan.clips)
+    views = [(plan.paths.source_video(clip), plan.paths.target_video("mono-copy", clip.clip_id)) for clip in plan.clips]
+    assert sorted(read) == sorted(path for pair in views for path in pair)
 
 
 def test_table_1_says_scale_direction_view_frames_and_crop_and_what_was_scored_with(scored_config):
@@ -181,8 +194,27 @@ def test_what_met3r_needs_is_fetched_but_for_local_copies(world_config):
         assert artifact.inputs[f"met3r/{key}"] == plan.paths.weights(name)
     world_config["scoring"] = {"met3r": {**released, "feature_checkpoint": "dino.pth"}}
     assert "dino16" not in needed_models(parse_config(world_config, "c"))
-    world_config["scoring"] = {"met3r": {"geometry": "stereo", "features": "dinov2"}}
-    assert needed_models(parse_config(world_config, "c")) == {}  # torch.hub has its own
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({}, "dinov2_vits14"),
+        ({"entry": "dinov2_vitb14_reg"}, "dinov2_vitb14_reg"),
+        ({"hub": str(Path(hub.__file__).parent)}, "dinov2_vits14"),
+        ({"hub": "someone/dinov2:0123456"}, None),  # may have weights of its own
+        ({"hub": ".", "entry": "dinov2"}, None),
+        ({"entry": "dinov2_vitg14"}, None),  # torch.hub's to fetch
+        ({"feature_checkpoint": "conftest.py"}, None),
+    ],
+)
+def test_dinov2s_published_weights_are_fetched_and_not_by_the_job(world_config, settings, name):
+    content = world_config | {"scoring": {"met3r": settings}, "metrics": ["disparity", "met3r"]}
+    assert needed_models(parse_config(content, "c")) == ({name: None} if name else {})
+    if name:
+        plan = resolve(content, "c")
+        artifact = next(a for a in EVALUATE.artifacts(plan, "mono-copy", plan.clips[0]) if "network" in a.parameters)
+        assert artifact.inputs["met3r/feature_checkpoint"] == plan.paths.weights(name)
 
 
 def test_only_a_run_with_networks_asks_for_a_gpu(scored_config, world_config):

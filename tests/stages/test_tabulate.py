@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from manifest_files import write_rows
+from stage_runs import run_stages
 
 from stereozero.errors import InputError
-from stereozero.jobs import STAGES
 from stereozero.plan import Plan, resolve
 from stereozero.stages.evaluate import EVALUATE
 from stereozero.stages.tabulate import tabulate
@@ -40,10 +40,7 @@ def scored(tmp_path_factory) -> dict:
         "metrics": ["disparity", "achieved", "fidelity"],
     }
     plan = resolve(config, "config.yaml")
-    for stage in STAGES:
-        if stage.name not in ("deliver", "depth-pictures"):
-            for variant in stage.variants(plan):
-                stage.run(plan, variant, stage.clips(plan, variant))
+    run_stages(plan, "deliver", "depth-pictures")
     return config
 
 

@@ -45,5 +45,6 @@ class AttendingBackbone(nn.Module):
 
 def condition(seed: int) -> GuidancePair:
     """A made-up condition of one clip, another for each seed; the unconditional branch is the same for all."""
-    texts = [torch.randn(1, 5, CHANNELS, generator=torch.Generator().manual_seed(number)) for number in (seed, 999)]
+    numbers = (seed, 999, 1000 + seed)
+    texts = [torch.randn(1, 5, CHANNELS, generator=torch.Generator().manual_seed(number)) for number in numbers]
     return GuidancePair(*(Conditioning({"text": text}) for text in texts))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from dynamicrafter_goldens import build_unet, named_tensor, split_context
+from parity import assert_equals_reference
 from sampler_goldens import FOLDER, read_zipped
 
 from stereozero.stereo.cross_view import Activity, AttentionWindow, CrossViewAttention
@@ -47,19 +48,19 @@ def test_output_equals_the_released_code(unet, facts, golden, array, calls):
     activity = Activity((frozenset(list(dict(unet.named_attentions()))[calls]),))
     with attention.joining(activity):
         together = _evaluate(unet, facts, slice(None))
-    torch.testing.assert_close(together, golden[array], rtol=0, atol=1e-4)
+    assert_equals_reference(together, golden[array], 1e-4)
     with attention.recording() as queries:
         source = _evaluate(unet, facts, slice(0, 1))
     with attention.replaying(queries, activity):
         target = _evaluate(unet, facts, slice(1, 2))
-    torch.testing.assert_close(torch.cat([source, target]), golden[array], rtol=0, atol=1e-4)
+    assert_equals_reference(torch.cat([source, target]), golden[array], 1e-4)
 
 
 def test_afterwards_the_network_is_as_before(unet, facts, golden):
     attention = _editor(unet)
     with attention.joining(attention.activity(0)):
         _evaluate(unet, facts, slice(None))
-    torch.testing.assert_close(_evaluate(unet, facts, slice(None)), golden["out_unregistered"], rtol=0, atol=1e-4)
+    assert_equals_reference(_evaluate(unet, facts, slice(None)), golden["out_unregistered"], 1e-4)
 
 
 def test_self_attention_leaves_out_attention_to_the_conditions(unet):

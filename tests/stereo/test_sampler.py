@@ -2,51 +2,88 @@
 
 import pytest
 import torch
+from parity import assert_equals_reference
 from sampler_goldens import CASES, read_case
 
 from stereozero.errors import StageError
+from stereozero.stereo.border import border_columns
 from stereozero.stereo.latent_warp import PixelWarp
 from stereozero.stereo.noise import SeededNoise
+from stereozero.stereo.sampler import StereoSampler
+from stereozero.stereo.warp import Warped
 
 RESTART, FINAL = 1e-4, 1e-3  # absolute; the released code's own latents have a standard deviation of 3
-
-_INPUTS = {"sampler": (0, 1), "others": (1,)}
 
 
 def _scale(name: str) -> float:
     return 20.0 if name == "sampler_256" else 1.0  # its latents are that much larger
 
 
+def _record_warps(sampler: StereoSampler) -> dict[int, torch.Tensor]:
+    """Have a sampler keep step -> what its last warp at this step left blank (F, h, w)."""
+    warp, blanks = sampler._warp, {}
+
+    def recording(source: torch.Tensor, step: int) -> Warped:
+        warped = warp(source, step)
+        blanks[step] = warped.blank
+        return warped
+
+    sampler._warp = recording
+    return blanks
+
+
+def _record_evaluations(sampler: StereoSampler, monkeypatch) -> list[int]:
+    """Have a sampler keep the step of every evaluation of the target."""
+    predict, steps = sampler._denoiser.predict, []
+
+    def recording(target: torch.Tensor, step: int) -> torch.Tensor:
+        steps.append(step)
+        return predict(target, step)
+
+    monkeypatch.setattr(sampler._denoiser, "predict", recording)
+    return steps
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_reference_preset_equals_the_released_code(name):
+def test_reference_preset_equals_the_released_code(name, monkeypatch):
     case = read_case(name)
     golden, scale = case.arrays, _scale(name)
     trajectory = case.trajectory()
     full = name == "sampler"
     kept = range(1, 51) if full else (7, 50)
-    torch.testing.assert_close(trajectory[list(kept)], golden["left_after_step"], rtol=0, atol=FINAL * scale)
+    assert_equals_reference(trajectory[list(kept)], golden["left_after_step"], FINAL * scale)
 
     sampler = case.sampler(trajectory)
+    blanks, evaluated = _record_warps(sampler), _record_evaluations(sampler, monkeypatch)
     sources = sampler._restart_sources()
     passes = list(sampler.restart_passes(sources))
     for step, expected in zip((0, 1) if full else (1,), golden["restart_right_warped_filled_iter0"], strict=True):
-        torch.testing.assert_close(passes[0].inputs[step], expected, rtol=0, atol=RESTART * scale)
+        assert_equals_reference(passes[0].inputs[step], expected, RESTART * scale)
     for step, expected in zip((0, 5) if full else (5,), golden["restart_right_warped_filled_iter6"], strict=True):
-        torch.testing.assert_close(passes[6].inputs[step], expected, rtol=0, atol=RESTART * scale)
+        assert_equals_reference(passes[6].inputs[step], expected, RESTART * scale)
     iterations, steps = (range(6), range(6)) if full else ((0, 1), (0, 5))
     for row, iteration in enumerate(iterations):
         carried = torch.stack([passes[iteration].carried[step] for step in steps])
-        torch.testing.assert_close(carried, golden["filling_after_iter"][row], rtol=0, atol=RESTART * scale)
-    torch.testing.assert_close(passes[6].last.previous, golden["filling_after_iter"][-1, -1], rtol=0, atol=1e-4 * scale)
-    torch.testing.assert_close(sources[-1], golden["restart_left_last"][-1], rtol=0, atol=RESTART * scale)
-    assert torch.equal(~passes[6].blank, golden["valid_mask_restart"][0].bool())
+        assert_equals_reference(carried, golden["filling_after_iter"][row], RESTART * scale)
+    assert_equals_reference(passes[6].last.previous, golden["filling_after_iter"][-1, -1], 1e-4 * scale)
+    assert_equals_reference(sources[-1], golden["restart_left_last"][-1], RESTART * scale)
+    assert torch.equal(~torch.stack([blanks[step] for step in range(6)]), golden["valid_mask_restart"].bool())
+    for step in range(6):
+        border = border_columns(blanks[step], case.facts["args"]["scale"], case.settings.border_frames)
+        assert (golden["border_blank_columns_restart"][:, step] == border.sum()).all()
 
     after = list(sampler.remaining_steps(passes[-1], sources[-1]))
     shown = range(44) if full else (0, 8)
     for index, expected in zip(shown, golden["final_right_after_step"], strict=True):
-        torch.testing.assert_close(after[index], expected, rtol=0, atol=FINAL * scale)
-    torch.testing.assert_close(after[-1], golden["final_right"], rtol=0, atol=FINAL * scale)
+        assert_equals_reference(after[index], expected, FINAL * scale)
+    assert_equals_reference(after[-1], golden["final_right"], FINAL * scale)
+    warp_steps = case.facts["warp_steps_final"]
+    assert sorted(step for step in blanks if step >= 6) == warp_steps
+    assert torch.equal(~torch.stack([blanks[step] for step in warp_steps]), golden["valid_mask_final"].bool())
+    released = [entry for entry in case.facts["evaluations"] if entry["pass"] > 0]  # 0 is the source alone
+    assert evaluated == [49 - entry["index"] for entry in released]
+    assert [int(case.schedule.timesteps[step]) for step in evaluated] == [entry["t"] for entry in released]
 
 
 @pytest.fixture(scope="module")

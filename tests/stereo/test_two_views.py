@@ -22,7 +22,9 @@ def backbone() -> AttendingBackbone:
     return AttendingBackbone()
 
 
-def denoiser(backbone, memory=PLENTY, source=1, target=1, guidance=3.0, one_batch=True, **settings) -> TwoViewDenoiser:
+def denoiser(
+    backbone, memory=PLENTY, source=1, target=1, guidance=3.0, image_guidance=None, one_batch=True, **settings
+) -> TwoViewDenoiser:
     return TwoViewDenoiser(
         backbone,
         condition(source),
@@ -30,6 +32,7 @@ def denoiser(backbone, memory=PLENTY, source=1, target=1, guidance=3.0, one_batc
         ddim_schedule(backbone.schedule, 50),
         preset("paper", **settings),
         guidance=guidance,
+        image_guidance=image_guidance,
         one_batch=one_batch,
         memory=memory,
     )
@@ -41,10 +44,11 @@ def prediction(one: TwoViewDenoiser, source=SOURCE, step: int = 20) -> torch.Ten
 
 
 @pytest.mark.parametrize("kind", ["self", "all"])
-@pytest.mark.parametrize("guidance", [1.0, 3.0])
+@pytest.mark.parametrize(("guidance", "image_guidance"), [(1.0, None), (3.0, None), (3.0, 2.0)])
 @pytest.mark.parametrize("one_batch", [True, False])
-def test_together_equals_replayed_with_conditions_of_their_own(backbone, kind, guidance, one_batch):
-    options = {"target": 2, "guidance": guidance, "one_batch": one_batch, "cross_view": kind}
+def test_together_equals_replayed_with_conditions_of_their_own(backbone, kind, guidance, image_guidance, one_batch):
+    scales = {"guidance": guidance, "image_guidance": image_guidance}
+    options = {"target": 2, "one_batch": one_batch, "cross_view": kind} | scales
     replayed, together = (prediction(denoiser(backbone, memory, **options)) for memory in (PLENTY, 0))
     torch.testing.assert_close(replayed, together, rtol=0, atol=1e-5)
 

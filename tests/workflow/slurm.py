@@ -118,7 +118,12 @@ def jobs(state: str = "all") -> list[str]:
     return call("squeue", "-h", "-o", "%i", *([] if state == "all" else ["-t", state])).split()
 
 
-def wait_for(condition, what: str, seconds: float = 120) -> None:
+def state_of(job: str) -> str:
+    """Return the state of a job, also of one that has ended."""
+    return call("squeue", "-h", "-t", "all", "-j", job, "-o", "%T")
+
+
+def wait_for(condition, what: str, seconds: float = 600) -> None:
     """Wait until a condition holds.
 
     Raises:

@@ -11,12 +11,13 @@ def test_every_table_is_made_anew_and_a_second_call_does_nothing(run, world_conf
         **world_config,
         "metrics": ["disparity", "achieved"],
         "ablations": {"stereo": ["mono-copy", "warp-fill"]},
+        "depth_tables": {"table6": ["warp-fill", "mono-copy"]},
     }
     first = run(config, "benchmark")
     assert first.status == 0, first.text
     folder = tmp_path / "benchmark" / "tables" / "test"
     kept = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert kept == {"scores.csv", "table1.csv", "paired.csv", "ablations/stereo.csv"}
+    assert kept == {"scores.csv", "table1.csv", "paired.csv", "table6.csv", "ablations/stereo.csv"}
     made = tmp_path / "results" / "test" / "tables"
     assert all((folder / name).read_bytes() == (made / name).read_bytes() for name in kept)
     table = pd.read_csv(folder / "table1.csv").set_index("method")

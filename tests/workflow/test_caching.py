@@ -162,6 +162,16 @@ def test_an_edit_reruns_what_follows_from_it_and_nothing_else(finished, edit, ex
     assert run_with_copy(finished, "-n").jobs == expected
 
 
+def test_a_dry_run_of_an_edited_config_leaves_the_plan_alone_that_jobs_read(finished):
+    plan = finished / "results" / "test" / "plan.json"
+    before = plan.read_bytes()
+    config = configuration()
+    another_fill(config, ROWS)
+    write(finished, config, ROWS)
+    assert run_with_copy(finished, "-n").jobs == {**method("mirror"), **SUMMARY}
+    assert plan.read_bytes() == before
+
+
 def test_a_moved_results_folder_is_as_good_as_before(finished, tmp_path):
     shutil.copytree(finished / "results", tmp_path / "results")
     write(tmp_path, configuration(), ROWS)

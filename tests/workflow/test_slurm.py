@@ -3,6 +3,7 @@
 Minutes, so `make test-slurm` runs them and `make test` does not. Skipped where Slurm is not installed.
 """
 
+import csv
 import re
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from stereozero.video import write_lossless
 
 from . import slurm
 from .faults import truncated
-from .running import REPOSITORY, Outcome, checksums, snakemake_command
+from .running import REPOSITORY, Outcome, checksums, results_of, snakemake_command
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -72,10 +73,6 @@ def expected(project) -> dict[str, str]:
     return checksums(results_of(config))
 
 
-def results_of(config: Path) -> Path:
-    return config.parent / "results" / "test"
-
-
 def start(config: Path, *arguments: str) -> subprocess.Popen:
     """Start Snakemake in the run's folder; its output goes to a file, so that no pipe outlives it."""
     command = snakemake_command(config, *arguments)
@@ -120,7 +117,6 @@ def finish_and_compare(config: Path, expected: dict[str, str]) -> None:
 def test_results_are_those_of_a_local_run_and_a_gpu_is_asked_for(project, tiny_model):
     settings = {
         "device": "auto",
-        "batch_size": 16,
         "video": {"height": 32, "width": 48, "frames": 4},
         "generator": {"kind": "dynamicrafter", "folder": str(tiny_model), "steps": 4, "guidance": 1.0},
         "methods": {
@@ -132,13 +128,50 @@ def test_results_are_those_of_a_local_run_and_a_gpu_is_asked_for(project, tiny_m
     finish(here)
     outcome = finish(there, *PROFILE, "--slurm-keep-successful-logs")
     assert checksums(results_of(there)) == checksums(results_of(here))
-    assert "2 jobs with a GPU" in outcome.text
+    assert "4 jobs with a GPU" in outcome.text
     submitted = slurm.call("squeue", "-h", "-t", "all", "-O", "tres-per-job:20,state:20").splitlines()
+    # Both batches' trajectories are one submission, with one GPU that they use one after the other; so are targets.
     assert [line.split() for line in submitted].count(["gres:gpu:1", "COMPLETED"]) == 2
+    slurm_logs = list((there.parent / "results" / "slurm").rglob("*.log"))
+    assert slurm_logs
+    assert not any("Execute 2 jobs" in path.read_text() for path in slurm_logs if "group_gpu" in str(path))
     assert len(submitted) == 5  # world to depth, trajectory, stereo, scores and players' files, tables
-    assert (results_of(there) / "logs" / "stereo" / "ours" / "1of1.log").is_file()
-    assert list((there.parent / "results" / "slurm").rglob("*.log"))
+    assert (results_of(there) / "logs" / "stereo" / "ours" / "1of2.log").is_file()
     assert "Nothing to be done" in finish(there, *PROFILE).text
+
+
+def demo(folder: Path) -> Path:
+    """Write the repository's own configuration into a folder, cut down to two clips and what is done of them."""
+    for name in ("benchmark", "models"):
+        (folder / name).symlink_to(REPOSITORY / name)
+    content = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    with (REPOSITORY / content["manifest"]).open(newline="") as stream:
+        rows = {row["clip_id"]: row for row in csv.DictReader(stream)}
+    image = REPOSITORY / Path(content["manifest"]).parent / rows["generated-01"]["image"]
+    write_rows(folder / "clips.csv", (rows["simple-01"], {**rows["generated-01"], "image": str(image)}))
+    content["manifest"] = "clips.csv"
+    content["generator"]["steps"] = 4
+    content["metrics"] = ["disparity", "fidelity", "clip_frame"]
+    first_of_kind: dict[tuple[str, str | None], str] = {}
+    for name, method in content["methods"].items():
+        if method["kind"] != "external":  # programs of others, which are not installed here
+            first_of_kind.setdefault((method["kind"], method.get("depth")), name)
+    content["methods"] = {name: content["methods"][name] for name in first_of_kind.values()}
+    content["methods"]["stereodiffusion"] |= {"steps": 2, "shift_step": 1, "attention_step": 1}
+    (folder / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return folder / "config.yaml"
+
+
+def test_the_demo_gives_the_same_bytes_as_on_this_machine(tmp_path_factory):
+    """A rendered clip and one generated from an image, with every kind of our own methods on every depth."""
+    here, there = (demo(tmp_path_factory.mktemp(name)) for name in ("demo-here", "demo-there"))
+    finish(here)
+    finish(there, *PROFILE)
+    expected = checksums(results_of(here))
+    assert checksums(results_of(there)) == expected
+    for method in yaml.safe_load(here.read_text())["methods"]:
+        assert any(name.startswith(f"targets/{method}/") for name in expected), method
+    assert {"tables/table1.csv", "gallery/index.html"} <= expected.keys()
 
 
 def test_a_failing_job_is_tried_again_then_shown_with_its_log_and_its_group_goes_on(project, moving_bars):
@@ -166,6 +199,27 @@ def test_a_failing_job_is_tried_again_then_shown_with_its_log_and_its_group_goes
     assert {path: path.read_bytes() for path in done} == done
 
 
+def test_a_job_that_fails_once_succeeds_at_its_second_attempt_with_more_memory(project, moving_bars):
+    config = project("once", depths={"mine": {"estimator": "given"}}, methods={"mono-copy": {"kind": "mono-copy"}})
+    np.save(config.parent / "d.npy", np.full((4, 64, 96), 0.5, np.float32))
+    write_lossless(config.parent / "whole.mkv", moving_bars, 8)
+    (config.parent / "clip.mkv").write_text("this is no video")
+    write_rows(config.parent / "clips.csv", ({"clip_id": "v", "source_video": "clip.mkv", "disparity": "d.npy"},))
+    log = results_of(config) / "logs" / "inputs" / "1of1.log"
+
+    running = start(config, "inputs", *PROFILE, "--retries", "1")
+    slurm.wait_for(lambda: log.is_file() and "clips failed" in log.read_text(), "the first attempt to fail")
+    (config.parent / "whole.mkv").replace(config.parent / "clip.mkv")
+    outcome = end(config, running)
+    assert outcome.status == 0, outcome.text
+    assert outcome.text.count("Trying to restart job") == 1
+    assert [path.parent.name for path in records(config)] == ["v"]
+    attempts = slurm.call("squeue", "-h", "-t", "all", "-S", "i", "-O", "state:20,minmemory:20").splitlines()[-2:]
+    (first, memory), (second, more) = (attempt.split() for attempt in attempts)
+    assert (first, second) == ("FAILED", "COMPLETED")
+    assert int(more.rstrip("MG")) == 2 * int(memory.rstrip("MG"))
+
+
 def test_a_cancelled_job_is_finished_by_the_next_run(project, expected):
     config = project("cancelled")
     running = start(config, *TARGETS, *PROFILE, "--retries", "0")
@@ -191,6 +245,27 @@ def test_a_drained_node_is_waited_for_and_ctrl_c_takes_the_jobs_along(project, e
     assert end(config, running).status != 0
     slurm.wait_for(lambda: not slurm.jobs(), "the jobs to be cancelled", seconds=60)
     finish_and_compare(config, expected)
+
+
+def test_a_node_drained_while_a_job_runs_lets_it_finish_and_the_next_job_waits(project, expected):
+    config = project("drained")
+    running = start(config, *PROFILE)
+    wait_for_artefacts(config)
+    (job,) = slurm.jobs("running")
+    slurm.call("scontrol", "update", f"nodename={slurm.NODE}", "state=drain", "reason=test")
+    try:
+        assert slurm.jobs("running") == [job]
+        slurm.wait_for(lambda: slurm.jobs("pending"), "the tables' job, which waits for the drained node")
+        assert slurm.state_of(job) == "COMPLETED"
+        assert running.poll() is None
+    finally:
+        slurm.call("scontrol", "update", f"nodename={slurm.NODE}", "state=resume")
+    outcome = end(config, running)
+    assert outcome.status == 0, outcome.text
+    assert "Trying to restart job" not in outcome.text
+    found = checksums(results_of(config))
+    assert {name: found[name] for name in expected} == expected
+    assert "tables/table1.csv" in found
 
 
 def test_after_kill_9_of_snakemake_a_run_beside_the_orphaned_job_does_no_harm(project, expected):

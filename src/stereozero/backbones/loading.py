@@ -9,7 +9,7 @@ import torch
 
 from stereozero.backbones.dynamicrafter import DynamiCrafter
 from stereozero.backbones.variants import variant_named
-from stereozero.config import AnyGenerator
+from stereozero.config.generator import AnyGenerator
 from stereozero.device import explaining_lack_of_memory
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from stereozero.artifacts import sha256_of
+from stereozero.artifacts import copy_file, sha256_of
 from stereozero.baselines.declaration import Declaration, EnvironmentRecipe, WeightFile
 from stereozero.download import fetch
 from stereozero.errors import InputError, StageError
@@ -111,7 +111,8 @@ def install(
     Args:
         declaration: the baseline's.
         folder: where checkouts and environments lie.
-        checkout, environment: the user's own; such a one is not made.
+        checkout, environment: the user's own; such a one is neither made nor written to. Weights that are missing in
+            the checkout are named in the log.
 
     Raises:
         InputError: there is no network, or no Python of the right version.
@@ -123,7 +124,10 @@ def install(
     if environment is None:
         build_environment(declaration, folder)
     for weights in declaration.weights:
-        _fetch_weights(checkout or checkout_folder(declaration, folder), weights, folder)
+        if checkout is None:
+            _fetch_weights(checkout_folder(declaration, folder), weights, folder)
+        else:
+            _name_if_missing(checkout / weights.path, weights)
 
 
 # Checkout
@@ -268,14 +272,18 @@ def _check_weights(declaration: Declaration, path: Path, weights: WeightFile, ve
 
 def _fetch_weights(checkout: Path, weights: WeightFile, folder: Path) -> None:
     path = checkout / weights.path
-    if path.is_file():
-        return
     if weights.sha256 is None:
-        log.warning("no checksum is known for %s: download it yourself and put it to %s", weights.address, path)
+        _name_if_missing(path, weights)
         return
-    fetched = fetch(weights.address, weights.sha256, folder / "downloads")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(fetched, path)
+    with locked(checkout):
+        if not path.is_file():
+            copy_file(fetch(weights.address, weights.sha256, folder / "downloads", "the adapter"), path)
+
+
+def _name_if_missing(path: Path, weights: WeightFile) -> None:
+    """Say which file is to be put in place by hand: no checksum is known for it, or the checkout is the user's own."""
+    if not path.is_file():
+        log.warning("%s is missing: download it from %s and put it there", path, weights.address)
 
 
 # Processes

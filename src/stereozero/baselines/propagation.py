@@ -19,19 +19,19 @@ SAME_SURFACE = 0.05
 _SMALLEST_SIDE = 24  # pixels; DIS matches patches of 8 and fails on less
 
 
-class Propagated(NamedTuple):
-    """A clip whose holes were filled from other frames.
+class Filling(NamedTuple):
+    """A clip whose holes were filled.
 
     Attributes:
         frames: (F, 3, H, W) float32 in [0, 1].
-        unseen: (F, H, W) bool, the part of the holes that no other frame shows.
+        unseen: (F, H, W) bool, the part of the holes whose content was invented, not found in another frame.
     """
 
     frames: Tensor
     unseen: Tensor
 
 
-def propagate(guess: Tensor, blank: Tensor, disparity: Tensor, columns: Tensor) -> Propagated:
+def propagate(guess: Tensor, blank: Tensor, disparity: Tensor, columns: Tensor) -> Filling:
     """Replace a spatial fill by content of other frames wherever there is any.
 
     Args:
@@ -44,12 +44,12 @@ def propagate(guess: Tensor, blank: Tensor, disparity: Tensor, columns: Tensor) 
         ``guess`` where not blank, or where no other frame shows anything; the latter is "unseen".
     """
     if len(guess) < 2 or min(guess.shape[-2:]) < _SMALLEST_SIDE:
-        return Propagated(guess, blank)
+        return Filling(guess, blank)
     grey = _to_grey(guess)  # (F, H, W) uint8
     found = [_follow(guess, blank, disparity, _flow(grey, columns, step), step) for step in (1, -1)]
     nothing = torch.stack([distance.isinf() for _, distance in found]).all(0)  # (F, H, W)
     frames = torch.where(nothing.unsqueeze(1), guess, _nearest_in_time(*found))  # (F, 3, H, W)
-    return Propagated(frames, blank & nothing)
+    return Filling(frames, blank & nothing)
 
 
 def _follow(guess: Tensor, blank: Tensor, disparity: Tensor, flow: Tensor, direction: int) -> tuple[Tensor, Tensor]:

@@ -28,22 +28,11 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
 
-from stereozero.baselines.declaration import Conversion, Declaration, Published
+from stereozero.baselines.declaration import Conversion
 from stereozero.diffusion.schedule import NoiseSchedule
 from stereozero.errors import InputError
 from stereozero.saved_networks import read_network
 from stereozero.stereo.warp import forward_warp
-
-DECLARATION = Declaration(
-    name="stereodiffusion",
-    paper="Wang, Frisvad, Jensen, Bigdeli: StereoDiffusion: Training-Free Stereo Image Generation Using Latent "
-    "Diffusion Models, CVPR Workshops 2024, arXiv 2403.04965",
-    licence="written anew here; the weights of Stable Diffusion are under the CreativeML Open RAIL-M licence",
-    limits="single frames, no link in time; works at 512 x 512 unless told otherwise",
-    published=Published(
-        "table1", "stereodiffusion", "40 clips of DynamiCrafter, frame by frame; its depth and strength are not stated"
-    ),
-)
 
 _LEARNING_RATE, _STOP_AT, _STOP_RISE = 1e-2, 1e-5, 2e-5  # of the null-text optimisation
 

@@ -5,7 +5,7 @@ as good as the fill. Fills are functions of one protocol, :class:`Fill`, looked 
 the whole clip, so one that propagates content over time fits in as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stereozero.baselines.propagation import Propagated, propagate
+from stereozero.baselines.propagation import Filling, propagate
 from stereozero.errors import InputError
 from stereozero.stereo.warp import WarpMode, check_disparity, forward_warp
 
@@ -48,8 +48,8 @@ class WarpedClip:
 class Fill(Protocol):
     """A way to fill the holes of a clip."""
 
-    def __call__(self, clip: WarpedClip) -> Tensor:
-        """Return frames (F, 3, H, W) float32 in [0, 1]: the clip's where not blank, something sensible where blank.
+    def __call__(self, clip: WarpedClip) -> Filling:
+        """Return the clip's frames where not blank, something sensible where blank, and what of that was invented.
 
         The clip itself must stay as it is.
         """
@@ -106,7 +106,7 @@ def warp_fill(
         raise InputError(f"halo is {halo}; it must be 0 or more")
     holed = warp_clip(frames, disparity, strength, mode=mode, device=device)
     clip = replace(holed, blank=_with_halo(holed.blank, halo, strength))
-    frames, unseen = _temporal(clip) if fill == "temporal" else (FILLS[fill](clip), clip.blank)
+    frames, unseen = FILLS[fill](clip)
     masks = (mask.cpu().numpy() for mask in (holed.blank, holed.blank & unseen))
     return Filled(_to_8_bit(frames), *masks)
 
@@ -166,12 +166,8 @@ _SAME_SURFACE = 0.05
 """Disparity by which a slope may come nearer within a hole's width and still be taken for the same background."""
 
 
-def temporal(clip: WarpedClip) -> Tensor:
+def temporal(clip: WarpedClip) -> Filling:
     """Take the background that other frames show there, by optical flow; for the rest do as :func:`edge_stretch`."""
-    return _temporal(clip).frames
-
-
-def _temporal(clip: WarpedClip) -> Propagated:
     columns = _background_columns(clip)  # (F, H, W)
     disparity = clip.disparity.gather(-1, columns)  # (F, H, W)
     return propagate(edge_stretch(clip), clip.blank, disparity, columns)
@@ -195,13 +191,18 @@ def inpaint(clip: WarpedClip, method: int) -> Tensor:
     return torch.where(clip.blank.unsqueeze(1), result, clip.frames)
 
 
+def _invented(spatial: Callable[[WarpedClip], Tensor], clip: WarpedClip) -> Filling:
+    """Fill each frame by itself: nothing comes from another one."""
+    return Filling(spatial(clip), clip.blank)
+
+
 FILLS: Mapping[str, Fill] = MappingProxyType(
     {
-        "edge-stretch": edge_stretch,
-        "background": background,
-        "mirror": mirror,
-        "telea": partial(inpaint, method=cv2.INPAINT_TELEA),
-        "navier-stokes": partial(inpaint, method=cv2.INPAINT_NS),
+        "edge-stretch": partial(_invented, edge_stretch),
+        "background": partial(_invented, background),
+        "mirror": partial(_invented, mirror),
+        "telea": partial(_invented, partial(inpaint, method=cv2.INPAINT_TELEA)),
+        "navier-stokes": partial(_invented, partial(inpaint, method=cv2.INPAINT_NS)),
         "temporal": temporal,
     }
 )

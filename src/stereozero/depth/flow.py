@@ -12,21 +12,18 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.models import WeightsEnum
-from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weights, raft_large, raft_small
+from torch.nn.functional import interpolate
+from torchvision.models.optical_flow import raft_large, raft_small
 
 from stereozero.checkpoint_file import check_keys, read_checkpoint
-from stereozero.config import suggest
 from stereozero.depth.estimator import check_video, resize_frames
 from stereozero.errors import InputError
+from stereozero.wording import suggest
 
 RaftName = Literal["raft_large", "raft_small"]
 FlowName = Literal["raft_large", "raft_small", "dis"]
 
-_RAFT: dict[str, tuple[Callable[..., nn.Module], WeightsEnum]] = {
-    "raft_large": (raft_large, Raft_Large_Weights.DEFAULT),
-    "raft_small": (raft_small, Raft_Small_Weights.DEFAULT),
-}
+_RAFT: dict[str, Callable[..., nn.Module]] = {"raft_large": raft_large, "raft_small": raft_small}
 _RAFT_CELL = 8  # px of RAFT's features
 _RAFT_SMALLEST = 128  # px; its correlation pyramid needs 16 cells
 _DIS_SMALLEST = 16  # px; smaller frames have no scale that OpenCV could search
@@ -68,16 +65,18 @@ def flow_estimator(name: str, device: str = "cpu", checkpoint: Path | None = Non
     Args:
         name: "raft_large", "raft_small" or "dis".
         device: where RAFT computes.
-        checkpoint: local file with RAFT's weights; None for torchvision's own, fetched once.
+        checkpoint: file with RAFT's weights; "dis" needs none.
 
     Raises:
         InputError: an unknown name, or RAFT's weights are missing; see :class:`RaftFlow`.
     """
     if name == "dis":
         return DisFlow()
-    if name in get_args(RaftName):
-        return RaftFlow(name, device, checkpoint)
-    raise InputError(f"flow: there is no estimator '{name}'{suggest(name, list(get_args(FlowName)))}")
+    if name not in get_args(RaftName):
+        raise InputError(f"flow: there is no estimator '{name}'{suggest(name, list(get_args(FlowName)))}")
+    if checkpoint is None:
+        raise InputError(f"flow: {name} needs a file with its weights; take the flow 'dis', which needs none")
+    return RaftFlow(name, checkpoint, device)
 
 
 class DisFlow:
@@ -108,18 +107,19 @@ class RaftFlow:
 
     Args:
         name: "raft_large" (5.3 million parameters) or "raft_small" (1 million).
+        checkpoint: file with torchvision's weights of it; see :mod:`stereozero.weights`.
         device: where it computes.
-        checkpoint: local file with the weights; None for torchvision's default ones, which are fetched once.
 
     Raises:
-        InputError: the weights are missing and can't be fetched, or the file does not hold them.
+        InputError: the file is missing or damaged, or is of another network.
     """
 
-    def __init__(self, name: RaftName, device: str = "cpu", checkpoint: Path | None = None):
-        build, weights = _RAFT[name]
+    def __init__(self, name: RaftName, checkpoint: Path, device: str = "cpu"):
         self.device = torch.device(device)
-        self.network = build(weights=None)
-        _fill(self.network, name, weights, checkpoint)
+        self.network = _RAFT[name](weights=None)
+        tensors = read_checkpoint(checkpoint)
+        check_keys(checkpoint, tensors, self.network.state_dict())
+        self.network.load_state_dict(tensors)
         self.network.requires_grad_(False).eval().to(self.device)
 
     @torch.no_grad()
@@ -139,6 +139,24 @@ def raft_size(height: int, width: int) -> tuple[int, int]:
     """Return the size RAFT works at: at least the frames', at least 128 pixels, sides multiples of 8."""
     factor = max(1.0, _RAFT_SMALLEST / min(height, width))
     return tuple(int(np.ceil(side * factor / _RAFT_CELL)) * _RAFT_CELL for side in (height, width))
+
+
+def half_size_flow(estimator: FlowEstimator, video: Tensor) -> Flow:
+    """Estimate flow as the released code does for its propagation: on frames of half the size.
+
+    Frames shrink, and the fields grow back, by taking the nearest pixel. The vectors stay those of the small frames, so
+    they are half as long as the motion is.
+
+    Args:
+        estimator: what estimates.
+        video: (F, 3, H, W) as for :class:`FlowEstimator`.
+
+    Returns:
+        The flow on the CPU, at the video's size, in pixels of the half.
+    """
+    height, width = video.shape[-2:]
+    small = estimator.estimate(interpolate(video, (height // 2, width // 2)))
+    return Flow(*(interpolate(field, (height, width)) for field in small))
 
 
 def resize_flow(flow: Tensor, height: int, width: int) -> Tensor:
@@ -163,38 +181,3 @@ def _between_neighbours(pictures: list[np.ndarray] | Tensor, between: Callable[.
         both = torch.stack([between(*pair), between(*reversed(pair))])  # (2, 2, h, w)
         fields[:, t] = resize_flow(both, height, width)
     return Flow(*fields)
-
-
-# Weights
-
-
-def _fill(network: nn.Module, name: str, weights: WeightsEnum, checkpoint: Path | None) -> None:
-    """Load a network's weights from a file, or fetch them.
-
-    Raises:
-        InputError: see :class:`RaftFlow`.
-    """
-    if checkpoint is None:
-        network.load_state_dict(_fetch(name, weights))
-        return
-    if not checkpoint.is_file():
-        raise InputError(_missing(name, weights, f"there is no file {checkpoint}"))
-    tensors = read_checkpoint(checkpoint)
-    check_keys(checkpoint, tensors, network.state_dict())
-    network.load_state_dict(tensors)
-
-
-def _fetch(name: str, weights: WeightsEnum) -> dict[str, Tensor]:
-    try:
-        return weights.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:  # no network, no such page, or a file of another content
-        raise InputError(_missing(name, weights, f"can't be fetched ({error})")) from error
-
-
-def _missing(name: str, weights: WeightsEnum, reason: str) -> str:
-    file = weights.url.rpartition("/")[2]
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    return (
-        f"{name}: its weights are not on this machine: {reason}. Missing: {file} ({weights.meta['_file_size']:.0f} MB) "
-        f"from {weights.url}; put it into {folder}, or take the flow 'dis', which needs no weights"
-    )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stereozero.config import AnyDepth
+from stereozero.config.depths import AnyDepth
 from stereozero.depth.settings import (
     DepthAnythingDepth,
     DepthCrafterDepth,
@@ -27,11 +27,12 @@ def estimate_settings(settings: EstimatedDepth) -> dict[str, Any]:
 
     Local copies count by content, as an artefact's inputs, and not by name.
     """
-    left_out = {"percentiles", *_COPIES} | _MEMORY_AND_SPEED.get(type(settings), set())
-    return settings.model_dump(mode="json", exclude=left_out)
+    left_out = {"percentiles", "rendered", "half_range", *_COPIES} | _MEMORY_AND_SPEED.get(type(settings), set())
+    how = settings.model_dump(mode="json", exclude=left_out)
+    return how | ({"half_range": True} if settings.half_range else {})
 
 
-def local_files(settings: EstimatedDepth) -> dict[str, Path]:
+def local_files(settings: AnyDepth) -> dict[str, Path]:
     """Return name -> path of every local file that a variant's networks are read from."""
     files: dict[str, Path] = {}
     for key, copy in _local_copies(settings):

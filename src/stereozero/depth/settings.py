@@ -46,7 +46,14 @@ class _DepthSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DepthCrafterDepth(_DepthSettings):
+class _NetworkDepth(_DepthSettings):
+    rendered: bool = Field(True, description="false: not for rendered clips, whose true depth is known")
+    half_range: bool = Field(
+        False, description="true: the networks see frames in [0.5, 1] instead of [0, 1], as in the released code"
+    )
+
+
+class DepthCrafterDepth(_NetworkDepth):
     """DepthCrafter: the published networks, fetched once, copies of them (`unet`, `svd`), or a saved `folder`."""
 
     estimator: Literal["depthcrafter"]
@@ -75,7 +82,7 @@ class DepthCrafterDepth(_DepthSettings):
         return self
 
 
-class DepthProDepth(_DepthSettings):
+class DepthProDepth(_NetworkDepth):
     """Depth Pro, frame by frame: metric depth and focal length. Fetched once (1.9 GB), or a copy in `folder`."""
 
     estimator: Literal["depth-pro"]
@@ -85,7 +92,7 @@ class DepthProDepth(_DepthSettings):
     percentiles: Percentiles = _PERCENTILES
 
 
-class DepthAnythingDepth(_DepthSettings):
+class DepthAnythingDepth(_NetworkDepth):
     """Depth Anything, frame by frame: a published model (`variant`), fetched once, or a saved `folder`."""
 
     estimator: Literal["depth-anything"]
@@ -105,7 +112,7 @@ class DepthAnythingDepth(_DepthSettings):
         return self
 
 
-class VideoDepthAnythingDepth(_DepthSettings):
+class VideoDepthAnythingDepth(_NetworkDepth):
     """Video Depth Anything: the whole clip, in windows of 32 frames. Fetched once, or a copy as `checkpoint`."""
 
     estimator: Literal["video-depth-anything"]
@@ -122,10 +129,10 @@ class DerivedDepth(_DepthSettings):
     estimator: Literal["derived"]
     depth: str = Field(description="name of the variant in 'depths' that is changed")
     propagate: Literal["none", "paper", "reference"] = Field(
-        "none", description="average along the motion (Eq. 12), or forward as the released code does"
+        "none", description="average along the motion (Eq. 12), or forward along half of it as the released code does"
     )
     flow: Literal["raft_large", "raft_small", "dis"] = Field(
-        "raft_large", description="motion for 'propagate'; dis needs no weights, torchvision fetches RAFT's"
+        "raft_large", description="motion for 'propagate'; dis needs no weights, RAFT's are fetched once (20 or 4 MB)"
     )
     dissolve: DissolveStep = Field(
         None,

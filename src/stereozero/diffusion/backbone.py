@@ -58,10 +58,27 @@ class Conditioning:
 
 @dataclass(frozen=True, eq=False)
 class GuidancePair:
-    """Conditions of the two branches of classifier-free guidance, clip by clip."""
+    """Conditions of the branches of classifier-free guidance, clip by clip.
+
+    Attributes:
+        conditional: prompt and image.
+        unconditional: neither.
+        image_only: the image without the prompt; None of backbones that know nothing between the two.
+    """
 
     conditional: Conditioning
     unconditional: Conditioning
+    image_only: Conditioning | None = None
+
+    @staticmethod
+    def join(parts: "Sequence[GuidancePair]") -> "GuidancePair":
+        """Return the clips of all parts, in order. All parts must come from the same backbone."""
+        image_only = [part.image_only for part in parts if part.image_only is not None]
+        return GuidancePair(
+            Conditioning.join([part.conditional for part in parts]),
+            Conditioning.join([part.unconditional for part in parts]),
+            Conditioning.join(image_only) if image_only else None,
+        )
 
 
 class Backbone(Protocol):

@@ -13,10 +13,11 @@ def guided_prediction(
     pair: GuidancePair,
     scale: float,
     *,
+    image_scale: float | None = None,
     rescale: float = 0.0,
     one_batch: bool = True,
 ) -> Tensor:
-    """Evaluate both branches of classifier-free guidance and combine them; scale 1 evaluates only the conditional one.
+    """Evaluate the branches of classifier-free guidance and combine them; see :func:`branch_count`.
 
     Args:
         backbone: the model.
@@ -24,22 +25,36 @@ def guided_prediction(
         timestep: training timestep.
         pair: conditions of B clips.
         scale: see :func:`guide`.
+        image_scale: see :func:`guide_image_and_text`, whose text scale then is ``scale``; None for plain guidance.
         rescale: see :func:`rescale_guidance`.
-        one_batch: evaluate both branches in one call (faster on a GPU) or one after the other (half the memory). The
+        one_batch: evaluate all branches in one call (faster on a GPU) or one after the other (half the memory). The
             result is the same up to rounding.
 
     Returns:
         (B, C, F, h, w), like ``latents``.
     """
-    if scale == 1:
-        return backbone.predict(latents, timestep, pair.conditional)
+    count = branch_count(scale, image_scale)
+    branches = (pair.conditional, pair.unconditional, pair.image_only)[:count]
     if one_batch:
-        both = Conditioning.join([pair.conditional, pair.unconditional])
-        conditional, unconditional = backbone.predict(torch.cat([latents, latents]), timestep, both).chunk(2)
+        repeated = torch.cat([latents] * count)  # (count * B, C, F, h, w)
+        predictions = backbone.predict(repeated, timestep, Conditioning.join(branches)).chunk(count)
     else:
-        conditional = backbone.predict(latents, timestep, pair.conditional)
-        unconditional = backbone.predict(latents, timestep, pair.unconditional)
-    return rescale_guidance(guide(conditional, unconditional, scale), conditional, rescale)
+        predictions = [backbone.predict(latents, timestep, branch) for branch in branches]
+    if count == 1:
+        return predictions[0]
+    conditional, unconditional, *image_only = predictions
+    if image_only:
+        guided = guide_image_and_text(conditional, *image_only, unconditional, scale, image_scale)
+    else:
+        guided = guide(conditional, unconditional, scale)
+    return rescale_guidance(guided, conditional, rescale)
+
+
+def branch_count(scale: float, image_scale: float | None = None) -> int:
+    """Return how often guidance evaluates the network on a clip: once at scale 1, three times with an image scale."""
+    if image_scale is not None:
+        return 3
+    return 1 if scale == 1 else 2
 
 
 def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
@@ -52,8 +67,9 @@ def guide_image_and_text(
 ) -> Tensor:
     """Guide towards the image and towards the text with a strength of their own.
 
-    ``image_only`` is the prediction with the empty prompt and the clip's image tokens. Reference: DynamiCrafter's
-    multiple-condition sampler.
+    ``image_only`` is the prediction with the empty prompt and the clip's image tokens. Equal scales are plain guidance,
+    an image scale of 1 guides towards the text alone. Reference: DynamiCrafter's multiple-condition sampler, whose
+    cfg_img is the image scale.
     """
     return unconditional + image_scale * (image_only - unconditional) + text_scale * (conditional - image_only)
 

@@ -39,6 +39,7 @@ def sample(
     seeds: Sequence[int],
     *,
     guidance: float,
+    image_guidance: float | None = None,
     rescale: float = 0.0,
     one_batch: bool = True,
     start: int = 0,
@@ -55,6 +56,7 @@ def sample(
         latents: (B, C, F, h, w) float32 before step ``start``; x_T for step 0.
         seeds: one a clip, of the noise that each step adds.
         guidance: scale of classifier-free guidance; 1 is none.
+        image_guidance: scale towards the image alone; see :func:`~stereozero.diffusion.guidance.guided_prediction`.
         rescale: see :func:`~stereozero.diffusion.guidance.rescale_guidance`.
         one_batch: see :func:`~stereozero.diffusion.guidance.guided_prediction`.
         start: first step, 0 is the noisiest.
@@ -65,7 +67,14 @@ def sample(
     for step in range(start, len(schedule)):
         coefficients = schedule.coefficients(step)
         prediction = guided_prediction(
-            backbone, latents, coefficients.timestep, pair, guidance, rescale=rescale, one_batch=one_batch
+            backbone,
+            latents,
+            coefficients.timestep,
+            pair,
+            guidance,
+            image_scale=image_guidance,
+            rescale=rescale,
+            one_batch=one_batch,
         )  # (B, C, F, h, w)
         noise = batched_noise(latents.shape[1:], seeds, "step", step, device=latents.device)  # (B, C, F, h, w)
         latents = ddim_step(prediction, latents, coefficients, noise, schedule.prediction).previous  # (B, C, F, h, w)

@@ -48,15 +48,16 @@ TEXT_SCORES = (
         "clip_text_squeezed",
         "cosine x 100",
         "higher",
-        "CLIP-T of the target view with whole frames, squeezed to a square, in place of the centre crop.",
+        "CLIP-T of the target view with whole frames, squeezed to a square, in place of the centre crop; mean over all "
+        "frames.",
         "clip_text_x100_target_all_frames_squeezed",
     ),
     Score(
         "clip_text_source",
         "cosine x 100",
         "none",
-        "CLIP-T of the source view (centre crop), which no stereo method makes: what CLIP-T of the target is to be "
-        "compared with.",
+        "CLIP-T of the source view (centre crop), mean over all frames. No stereo method makes that view: it is what "
+        "CLIP-T of the target is to be compared with.",
         "clip_text_x100_source_all_frames_crop",
     ),
 )
@@ -73,7 +74,8 @@ FRAME_SCORES = (
         "clip_frame_squeezed",
         "cosine x 100",
         "higher",
-        "CLIP-F with whole frames, squeezed to a square, in place of the centre crop. A copy of the source scores 100.",
+        "CLIP-F of the target and the source view with whole frames, squeezed to a square, in place of the centre "
+        "crop; mean over all frames. A copy of the source scores 100.",
         "clip_frame_x100_all_frames_squeezed",
     ),
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stereozero.config import ClipScoring, Met3rScoring, Scoring
+from stereozero.config.scoring import ClipScoring, Met3rScoring, Scoring
 
 _MEMORY_AND_SPEED = {"batch"}
 _PATHS = {"checkpoint", "folder", "hub", "geometry_checkpoint", "feature_checkpoint", "featup_checkpoint"}

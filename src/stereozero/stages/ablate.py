@@ -5,14 +5,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from stereozero.ablations import setting_differences
+from stereozero.ablations import setting_differences, without_effect
 from stereozero.comparison import ClipFrames, Detail, busiest_detail, draw_comparison
-from stereozero.config import suggest
 from stereozero.errors import InputError, StageError
 from stereozero.manifest import Clip, ClipKind
 from stereozero.plan import Plan
 from stereozero.provenance import code_version
-from stereozero.stages.tabulate import write_csv, write_text
+from stereozero.stages.tabulate import control_remarks, write_csv, write_text
 from stereozero.stages.views import first_of_scenes, view_files
 from stereozero.tables import (
     TABLE1_SCORES,
@@ -20,12 +19,14 @@ from stereozero.tables import (
     collect_scores,
     column_legend,
     paired_differences,
+    role,
     summarise,
     summary_markdown,
     with_not_run,
     with_titles,
 )
 from stereozero.video import read_mask, read_video
+from stereozero.wording import suggest
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +63,11 @@ def ablate(plan: Plan, ablation: str) -> None:
 def _summary(plan: Plan, methods: Sequence[str], scores: pd.DataFrame) -> pd.DataFrame:
     """Return means and intervals, a row a method in the ablation's order, and what the methods differ in."""
     summary = summarise(scores, TABLE1_SCORES, bootstrap_parameters(plan))
-    summary = with_not_run(summary, [name for name in methods if name not in set(summary["method"])])
+    missing = [name for name in methods if name not in set(summary["method"])]
+    summary = with_not_run(summary, {name: plan.obstacles.get(name, "it has no scores") for name in missing})
     summary = summary.set_index("method").loc[list(methods)].reset_index()
-    summary.insert(1, "setting", list(setting_differences(plan, methods).values()))
+    summary.insert(1, "role", [role(plan.method(name)) for name in methods])
+    summary.insert(2, "setting", list(setting_differences(plan, methods).values()))
     return summary
 
 
@@ -80,6 +83,7 @@ def _markdown(plan: Plan, ablation: str, summary: pd.DataFrame, differences: pd.
     shown = [name for name in TABLE1_SCORES if name in summary.columns]
     settings = zip(summary["method"], summary["setting"], strict=True)
     obstructed = [name for name in summary["method"] if name in plan.obstacles]
+    reference = summary["method"].iloc[-1]
     tables = plan.config.tables
     return "\n".join(
         [
@@ -90,9 +94,15 @@ def _markdown(plan: Plan, ablation: str, summary: pd.DataFrame, differences: pd.
             "",
             *[f"- `{name}`: {setting or 'the same settings as the others'}" for name, setting in settings],
             *[f"- `{name}` was not run: {plan.obstacles[name]}." for name in obstructed],
+            *[
+                f"- `{name}`: every target video equals `{reference}`'s: "
+                "what they differ in leaves no trace on these clips."
+                for name in without_effect(plan, list(summary["method"]))
+            ],
+            *control_remarks(plan, summary["method"]),
             "",
             summary_markdown(summary, shown),
-            f"## Differences from `{summary['method'].iloc[-1]}` on the same clips",
+            f"## Differences from `{reference}` on the same clips",
             "",
             summary_markdown(differences, shown),
             column_legend(shown),

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from stereozero.artifacts import Artifact
-from stereozero.config import External, Finished, GroundTruth, MonoCopy, Ours, StereoDiffusion, VaeLimit, WarpFill
+from stereozero.config.methods import (
+    External,
+    Finished,
+    GroundTruth,
+    MonoCopy,
+    Ours,
+    StereoDiffusion,
+    VaeLimit,
+    WarpFill,
+)
 from stereozero.device import resolve_device
 from stereozero.manifest import Clip
 from stereozero.plan import Plan

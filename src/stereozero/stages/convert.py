@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stereozero.artifacts import Artifact
-from stereozero.config import External, StereoDiffusion
+from stereozero.baselines.readiness import PROGRAMS, adapter_of, declaration_of, options_of, program_of
+from stereozero.config.methods import External, StereoDiffusion
 from stereozero.device import resolve_device
 from stereozero.manifest import Clip
 from stereozero.plan import Plan
@@ -18,7 +19,7 @@ from stereozero.stages.stage import Stage
 if TYPE_CHECKING:
     import numpy as np
 
-    from stereozero.baselines.declaration import Conversion, Declaration
+    from stereozero.baselines.declaration import Conversion
     from stereozero.baselines.stereodiffusion import ImageModel
 
 log = logging.getLogger(__name__)
@@ -62,8 +63,6 @@ def _model_files(settings: StereoDiffusion) -> dict[str, Path]:
 
 def _code(name: str) -> dict[str, Any]:
     """Return what program a target was made by; nothing for the user's own file, which is an input."""
-    from stereozero.baselines.readiness import PROGRAMS, adapter_of
-
     if name not in PROGRAMS:
         return {}
     declaration = adapter_of(name).DECLARATION
@@ -88,29 +87,17 @@ def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path
         log=plan.paths.program_log(variant, clip.clip_id),
     )
     conversion.log.unlink(missing_ok=True)
-    declaration = _declaration(plan.method(variant))
+    declaration = declaration_of(plan.method(variant))
     check_conversion(conversion, declaration)
     target = check_target(_convert(plan, variant, conversion), conversion, declaration)
     write_lossless(folder / "target.mkv", target, source.fps)
     return {"paper": declaration.paper, "licence": declaration.licence}
 
 
-def _declaration(settings: StereoDiffusion | External) -> "Declaration":
-    if isinstance(settings, StereoDiffusion):
-        from stereozero.baselines.stereodiffusion import DECLARATION
-
-        return DECLARATION
-    from stereozero.baselines.readiness import adapter_of
-
-    return adapter_of(settings.name).DECLARATION
-
-
 def _convert(plan: Plan, variant: str, conversion: "Conversion") -> "np.ndarray":
     settings = plan.method(variant)
     if isinstance(settings, StereoDiffusion):
         return _convert_with_image_model(settings, conversion)
-    from stereozero.baselines.readiness import adapter_of, options_of, program_of
-
     module = adapter_of(settings.name)
     arguments = [program_of(module.DECLARATION, plan.paths.programs, settings)] if module.DECLARATION.source else []
     options = options_of(module, settings.settings)
@@ -143,10 +130,9 @@ def install_programs(plan: Plan) -> None:
         InputError, StageError: see :func:`stereozero.baselines.external.install`.
     """
     from stereozero.baselines.external import install
-    from stereozero.baselines.readiness import adapter_of
 
     for name, method in plan.config.methods.items():
-        declaration = adapter_of(method.name).DECLARATION if isinstance(method, External) else None
+        declaration = declaration_of(method)
         if declaration and declaration.source:
             log.info("method '%s': preparing %s", name, declaration.name)
             own = [Path(path) if path else None for path in (method.checkout, method.environment)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stereozero.artifacts import Artifact
-from stereozero.config import GivenDepth, WorldDepth
+from stereozero.config.depths import GivenDepth, WorldDepth
 from stereozero.depth.settings import DerivedDepth, EstimatedDepth, ProgressiveDepth
 from stereozero.generator import kept_frames
 from stereozero.manifest import Clip

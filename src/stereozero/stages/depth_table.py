@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pandas as pd
 
 from stereozero.artifacts import read_record
+from stereozero.config.methods import AnyMethod
 from stereozero.depth.pictures import draw_disparities
 from stereozero.depth_tables import ALL_SCENES, FACTS, beside_published, depth_facts, precision_effects, published_rows
 from stereozero.disparity_io import load_disparity
@@ -16,8 +17,8 @@ from stereozero.metrics.depth_error import DEPTH_ERROR, relative_error
 from stereozero.plan import Plan
 from stereozero.provenance import code_version
 from stereozero.stages.depth_pictures import depth_label, shown_label
-from stereozero.stages.tabulate import read_published, write_csv, write_text
-from stereozero.stages.views import first_of_scenes
+from stereozero.stages.tabulate import control_remarks, read_published, write_csv, write_text
+from stereozero.stages.views import first_of_scenes, with_depth
 from stereozero.tables import (
     PUBLISHED_COLUMNS,
     TABLE1_SCORES,
@@ -25,7 +26,9 @@ from stereozero.tables import (
     collect_scores,
     column_legend,
     estimate_text,
+    is_control,
     plain_markdown,
+    role,
     score_heading,
     summarise,
     summary_markdown,
@@ -58,18 +61,22 @@ def write_depth_table(plan: Plan, table: str) -> None:
     summary = beside_published(_summary(plan, table, scores), published_rows(read_published(plan, table)))
     write_csv(plan.paths.depth_table(table, ".csv"), with_titles(summary))
     write_text(plan.paths.depth_table(table, ".md"), _markdown(plan, table, summary, scores))
-    for clip in first_of_scenes(plan, methods):
+    for clip in _shown(plan, table):
         _draw(plan, table, clip)
     log.info("%s: %s", table, plan.paths.depth_table(table, ".md"))
 
 
 def _depth_errors(plan: Plan, methods: Sequence[str]) -> pd.DataFrame:
-    """Return the error of each method's disparity on each clip whose true depth is known, as rows of scores."""
+    """Return the error of each method's disparity on each clip whose true depth is known, as rows of scores.
+
+    Controls have none, also where they take a depth: they don't say whether its precision matters.
+    """
     from safetensors.numpy import load_file
 
     rows = []
+    compared = [name for name in methods if not is_control(plan.method(name))]
     for clip in plan.clips:
-        users = [name for name in methods if clip.kind is ClipKind.WORLD and plan.runs(name, clip)]
+        users = [name for name in compared if clip.kind is ClipKind.WORLD and plan.runs(name, clip)]
         if not users:
             continue
         truth = load_file(plan.paths.world(clip.clip_id) / "geometry.safetensors")["depth"]  # (F, H, W)
@@ -87,10 +94,16 @@ def _summary(plan: Plan, table: str, scores: pd.DataFrame) -> pd.DataFrame:
         for row in summarise(of_scene, _COLUMNS, bootstrap_parameters(plan)).to_dict("records"):
             method = plan.method(row["method"])
             clips = of_scene.loc[of_scene["method"] == row["method"], "clip_id"].unique()
-            about = {"method": row["method"], "scene": scene or ALL_SCENES, "kind": method.kind}
-            went_through = {**depth_facts(plan, method.depth), "dissolved_to": _dissolved_to(plan, method.depth, clips)}
-            rows.append({**about, **went_through, **row})
+            about = {"method": row["method"], "scene": scene or ALL_SCENES, "kind": method.kind, "role": role(method)}
+            rows.append({**about, **_went_through(plan, method, clips), **row})
     return pd.DataFrame(rows)
+
+
+def _went_through(plan: Plan, method: AnyMethod, clip_ids: Iterable[str]) -> dict[str, str]:
+    """Return what a method's depth went through; of a control without one, nothing."""
+    if not hasattr(method, "depth"):
+        return dict.fromkeys((*FACTS, "dissolved_to"), "")
+    return {**depth_facts(plan, method.depth), "dissolved_to": _dissolved_to(plan, method.depth, clip_ids)}
 
 
 def _dissolved_to(plan: Plan, depth: str, clip_ids: Iterable[str]) -> str:
@@ -119,7 +132,9 @@ def _markdown(plan: Plan, table: str, summary: pd.DataFrame, scores: pd.DataFram
             "Columns that begin with `published_` are the paper's own numbers, for other clips and the published "
             "models: they stand beside ours and can't be compared with them.",
             "",
-            summary_markdown(_as_text(summary, [*published, *chosen]), shown, leading),
+            summary_markdown(_as_text(summary, [*FACTS, *published, *chosen]), shown, leading),
+            *control_remarks(plan, getattr(plan.config.depth_tables, table)),
+            "",
             *_effects(plan, scores, shown),
             column_legend(shown),
             *[f"![depths of {clip.clip_id}]({table}-{clip.clip_id}.png)" for clip in _shown(plan, table)],
@@ -143,9 +158,9 @@ def _effects(plan: Plan, scores: pd.DataFrame, columns: Sequence[str]) -> Iterat
     yield "## Do precise depth maps matter?"
     yield ""
     yield (
-        "Within each clip, the rows are ranked by the error of their depth and by each score, and the two ranks are "
-        "correlated: 1 says that the more precise the depth, the better the score, 0 that they have nothing to do with "
-        "each other, -1 the opposite. Mean over clips and its interval:"
+        "Within each clip, the rows but for the controls are ranked by the error of their depth and by each score, and "
+        "the two ranks are correlated: 1 says that the more precise the depth, the better the score, 0 that they have "
+        "nothing to do with each other, -1 the opposite. Mean over clips and its interval:"
     )
     yield ""
     yield plain_markdown(
@@ -162,12 +177,16 @@ def _effects(plan: Plan, scores: pd.DataFrame, columns: Sequence[str]) -> Iterat
 
 
 def _shown(plan: Plan, table: str) -> list[Clip]:
-    return first_of_scenes(plan, getattr(plan.config.depth_tables, table))
+    return first_of_scenes(plan, _with_depth(plan, table))
+
+
+def _with_depth(plan: Plan, table: str) -> list[str]:
+    return with_depth(plan, getattr(plan.config.depth_tables, table))
 
 
 def _draw(plan: Plan, table: str, clip: Clip) -> None:
     """Draw the disparities of the table's depths side by side; of a progressive one, its levels."""
-    methods = [name for name in getattr(plan.config.depth_tables, table) if plan.runs(name, clip)]
+    methods = [name for name in _with_depth(plan, table) if plan.runs(name, clip)]
     levels = [level for name in methods for level in plan.depth_levels(plan.method(name).depth).values()]
     disparities = {}
     for depth in dict.fromkeys(levels):

@@ -16,12 +16,19 @@ from stereozero.depth.settings import DerivedDepth
 from stereozero.manifest import Clip
 from stereozero.plan import Plan
 from stereozero.stages.depth import DISPARITY, PREVIEW, write_disparity
-from stereozero.stages.depth_model import depthcrafter, flow_estimator, network_inputs, network_settings
+from stereozero.stages.depth_model import (
+    depthcrafter,
+    flow_estimator,
+    network_frames,
+    network_inputs,
+    network_settings,
+)
 from stereozero.stages.estimate import LATENTS, RAW
 from stereozero.stages.model import as_tensor
 from stereozero.stages.stage import Stage
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from stereozero.depth.estimator import DepthEstimate
@@ -36,6 +43,9 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
     files: tuple[str, ...] = (DISPARITY, PREVIEW)
     if settings.propagate != "none":
         parameters["flow"] = settings.flow
+        inputs |= network_inputs(plan, variant)
+    if settings.propagate == "reference":
+        parameters["flow_size"] = 0.5
     if step == "adaptive":
         parameters["agreement"] = settings.agreement
     if step is not None:
@@ -58,7 +68,7 @@ def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path
 
     settings, source = plan.config.depths[variant], read_video(artifact.inputs["video"])
     if RAW in artifact.files:
-        estimate, notes = _changed(plan, settings, artifact, as_tensor(source.frames))
+        estimate, notes = _changed(plan, settings, artifact, source.frames)
         save_estimate(folder / RAW, estimate)
         disparity = to_disparity(estimate, settings.percentiles)  # (F, H, W)
     else:
@@ -69,9 +79,9 @@ def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path
 
 
 def _changed(
-    plan: Plan, settings: DerivedDepth, artifact: Artifact, video: "Tensor"
+    plan: Plan, settings: DerivedDepth, artifact: Artifact, frames: "np.ndarray"
 ) -> "tuple[DepthEstimate, dict[str, Any]]":
-    """Propagate and dissolve, as far as asked for, the depth of a video (F, 3, H, W); with notes for the record."""
+    """Propagate and dissolve, as far as asked for, the depth of a video (F, H, W, 3); with notes for the record."""
     from stereozero.depth.estimate_file import load_latents
     from stereozero.depth.estimator import DepthEstimate, DepthKind
 
@@ -79,9 +89,10 @@ def _changed(
     if "latents" not in artifact.inputs:
         disparity = _base(artifact)  # (F, H, W)
         if settings.propagate != "none":
-            disparity = _propagated(plan, settings, disparity, video)
+            disparity = _propagated(plan, settings, disparity, as_tensor(frames))
         if artifact.parameters["dissolve"] is None:
             return DepthEstimate(disparity, DepthKind.INVERSE), {}
+    video = network_frames(plan, settings.crafter, frames)  # (F, 3, H, W)
     with depthcrafter(plan, settings.crafter, artifact.parameters["dissolver"]["seed"]) as estimator:
         if disparity is not None:
             return _dissolved(artifact, partial(estimator.dissolve_disparity, video, disparity))
@@ -112,11 +123,13 @@ def _base(artifact: Artifact) -> "Tensor":
 
 
 def _propagated(plan: Plan, settings: DerivedDepth, disparity: "Tensor", video: "Tensor") -> "Tensor":
+    from stereozero.depth.flow import half_size_flow
     from stereozero.depth.propagation import propagate, propagate_reference
 
-    with flow_estimator(plan, settings.flow) as estimator:
-        flow = estimator.estimate(video)
-    return (propagate_reference if settings.propagate == "reference" else propagate)(disparity, flow)
+    with flow_estimator(plan, settings) as estimator:
+        if settings.propagate == "reference":
+            return propagate_reference(disparity, half_size_flow(estimator, video))
+        return propagate(disparity, estimator.estimate(video))
 
 
 DERIVE = Stage(

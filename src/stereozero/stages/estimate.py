@@ -12,8 +12,13 @@ from stereozero.artifacts import Artifact
 from stereozero.depth.settings import DepthCrafterDepth, EstimatedDepth
 from stereozero.manifest import Clip
 from stereozero.plan import Plan
-from stereozero.stages.depth_model import depth_estimator, depthcrafter, network_inputs, network_settings
-from stereozero.stages.model import as_tensor
+from stereozero.stages.depth_model import (
+    depth_estimator,
+    depthcrafter,
+    network_frames,
+    network_inputs,
+    network_settings,
+)
 from stereozero.stages.stage import Stage
 
 RAW, LATENTS = "raw.safetensors", "latents.safetensors"
@@ -32,7 +37,7 @@ def _make(plan: Plan, variant: str, clip: Clip, artifact: Artifact, folder: Path
     from stereozero.depth.estimate_file import save_estimate, save_latents
     from stereozero.video import read_video
 
-    video = as_tensor(read_video(artifact.inputs["video"]).frames)  # (F, 3, H, W)
+    video = network_frames(plan, variant, read_video(artifact.inputs["video"]).frames)  # (F, 3, H, W)
     if LATENTS in artifact.files:
         with depthcrafter(plan, variant, artifact.parameters["seed"]) as estimator:
             latents = estimator.estimate_latents(video)  # (F, C, h, w)

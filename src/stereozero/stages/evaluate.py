@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stereozero.artifacts import Artifact, write_json
-from stereozero.config import NETWORK_METRICS, ClipScoring, Met3rScoring
+from stereozero.config.scoring import NETWORK_METRICS, ClipScoring, Met3rScoring
 from stereozero.device import fix_cpu_threads, resolve_device
 from stereozero.manifest import Clip, ClipKind
-from stereozero.plan import Plan
+from stereozero.plan import Plan, side_of
 from stereozero.stages.stage import Stage
 from stereozero.weights import REGISTRY, locate, needed_models, scoring_models
 
@@ -27,28 +27,34 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
         return []
     from stereozero.metrics import METRICS
 
-    files = _known_files(plan, variant, clip)
+    files, strength = _known_files(plan, variant, clip), plan.strength(clip, variant)
     known = files.keys() | {"strength"} | ({"prompt"} if clip.prompt else set())
     metrics = [METRICS[name] for name in plan.config.metrics]
-    return [_artifact(plan, variant, clip, metric, files) for metric in metrics if metric.needs <= known]
+    return [_artifact(plan, variant, clip, metric, files, strength) for metric in metrics if metric.needs <= known]
 
 
-def _artifact(plan: Plan, variant: str, clip: Clip, metric: "Metric", files: Mapping[str, Path]) -> Artifact:
-    from stereozero.metrics.networks import network_settings
-
+def _artifact(
+    plan: Plan, variant: str, clip: Clip, metric: "Metric", files: Mapping[str, Path], strength: float
+) -> Artifact:
     inputs = {part: files[part] for part in ("source", "target", *sorted(metric.needs)) if part in files}
-    parameters = {**metric.key(), "target_side": plan.target_side(clip, variant)}
+    parameters = {**metric.key(), "target_side": side_of(strength)}
     if "prompt" in metric.needs and clip.prompt:
         parameters["prompt"] = clip.prompt
     if metric.network is not None:
-        parameters["network"] = network_settings(getattr(plan.config.scoring, metric.network))
+        parameters["network"] = _network_settings(plan, metric.network)
         inputs |= _network_inputs(plan, metric.network)
     if metric.needs & {"true_disparity", "strength"}:
-        parameters["strength"] = abs(plan.strength(clip, variant))
+        parameters["strength"] = abs(strength)
     if metric.name == "window":
         parameters["behind_screen"] = plan.config.delivery.behind_screen
-    folder = plan.paths.scores(variant, metric.name, clip.clip_id).parent
+    folder = plan.paths.scores_folder(variant, metric.name, clip.clip_id)
     return Artifact(clip.clip_id, folder, ("scores.json",), parameters, inputs)
+
+
+def _network_settings(plan: Plan, network: str) -> Mapping[str, Any]:
+    from stereozero.metrics.networks import network_settings
+
+    return network_settings(getattr(plan.config.scoring, network))
 
 
 def _known_files(plan: Plan, method: str, clip: Clip) -> dict[str, Path]:

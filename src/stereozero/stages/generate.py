@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stereozero.artifacts import Artifact
-from stereozero.config import AnyGenerator
+from stereozero.config.generator import AnyGenerator
 from stereozero.generator import kept_frames, sampling_settings
 from stereozero.manifest import Clip, ClipKind
 from stereozero.plan import Plan
@@ -70,6 +70,7 @@ def _sample(backbone: "DynamiCrafter", generator: AnyGenerator, artifact: Artifa
         start,
         [request.seed],
         guidance=settings["guidance"],
+        image_guidance=settings.get("image_guidance"),
         rescale=settings["guidance_rescale"],
         one_batch=generator.guidance_in_one_batch,
     )

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stereozero.config import AnyGenerator
+from stereozero.config.generator import AnyGenerator
 from stereozero.device import fix_cpu_threads, resolve_device
 from stereozero.plan import Plan
 from stereozero.weights import REGISTRY, generator_model, locate, needed_models

@@ -79,9 +79,10 @@ class WindowSampler:
 
     Args:
         backbone: the model.
-        values: the artefact's parameters: "steps", "spacing", "eta", "guidance", "seed".
+        values: the artefact's parameters: "steps", "spacing", "eta", "guidance", "seed", and
+            "image_guidance" if it is given.
         settings: of the sampler.
-        one_batch: both branches of guidance in one call.
+        one_batch: all branches of guidance in one call.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class WindowSampler:
             self._schedule,
             settings,
             guidance=self._values["guidance"],
+            image_guidance=self._values.get("image_guidance"),
             one_batch=self._one_batch,
         )
         trajectory = window.trajectory.to(device)  # (S + 1, C, F, h, w)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from stereozero.ablations import chosen_settings
 from stereozero.artifacts import atomic_path, read_record, sha256_of
-from stereozero.config import NETWORK_METRICS, ClipScoring, Met3rScoring
+from stereozero.baselines import immersepro, propainter, stereodiffusion_declaration
+from stereozero.config.scoring import NETWORK_METRICS, ClipScoring, Met3rScoring
 from stereozero.errors import InputError, StageError
 from stereozero.metrics.disparity import SWAPPED_EYES
 from stereozero.plan import Plan
@@ -19,10 +21,10 @@ from stereozero.tables import (
     bootstrap_parameters,
     collect_scores,
     column_legend,
-    is_control,
     paired_differences,
     plain_markdown,
     reference_method,
+    role,
     summarise,
     summary_markdown,
     with_not_run,
@@ -57,15 +59,11 @@ def tabulate(plan: Plan) -> None:
 
 def _write_table1(plan: Plan, scores: pd.DataFrame) -> None:
     summary = summarise(scores, TABLE1_SCORES, bootstrap_parameters(plan))
-    summary = with_not_run(summary, list(plan.obstacles))
-    summary.insert(1, "role", [_role(plan, method) for method in summary["method"]])
+    summary = with_not_run(summary, plan.obstacles)
+    summary.insert(1, "role", [role(plan.method(name)) for name in summary["method"]])
     published = read_published(plan, "table1")
     write_csv(plan.paths.tables / "table1.csv", with_titles(with_published(summary, published)))
     write_text(plan.paths.tables / "table1.md", _table1_markdown(plan, scores, summary, published))
-
-
-def _role(plan: Plan, method: str) -> str:
-    return "control" if is_control(plan.method(method)) else "method"
 
 
 def _write_paired(plan: Plan, scores: pd.DataFrame) -> None:
@@ -118,6 +116,11 @@ def _table1_markdown(plan: Plan, scores: pd.DataFrame, summary: pd.DataFrame, pu
             "Against the true view, where it is known, and what disturbs viewers:",
             "",
             *_part(summary, TRUTH_SCORES),
+            "Settings; all others are the defaults of the method's kind and preset, for `stereodiffusion` its released "
+            "code's:",
+            "",
+            *[f"- `{name}`: {chosen_settings(plan, name)}" for name in plan.config.methods],
+            "",
             "## Published",
             "",
             "The paper's own numbers: 40 clips generated with DynamiCrafter, all three scores multiplied by 100. "
@@ -133,9 +136,7 @@ def _table1_markdown(plan: Plan, scores: pd.DataFrame, summary: pd.DataFrame, pu
 
 def _protocols() -> Iterator[str]:
     """Say how the paper's rows of the baselines differ from what their adapters do."""
-    from stereozero.baselines import immersepro, propainter, stereodiffusion
-
-    for module in (propainter, immersepro, stereodiffusion):
+    for module in (propainter, immersepro, stereodiffusion_declaration):
         published = module.DECLARATION.published
         yield f"- {published.row}: {published.notes}."
 
@@ -200,8 +201,7 @@ def _remarks(plan: Plan, scores: pd.DataFrame) -> Iterator[str]:
         listing = ", ".join(f"{name} {count}" for name, count in counts.items())
         yield f"- Not every method ran on every clip ({listing}): their means are over different clips."
     yield from (f"- `{name}` was not run: {reason}." for name, reason in plan.obstacles.items())
-    kinds = {method.kind for method in plan.config.methods.values()}
-    yield from (f"- `{kind}` is a control: {remark}" for kind, remark in _CONTROLS.items() if kind in kinds)
+    yield from control_remarks(plan, plan.config.methods)
     swapped = scores[scores["notes"].str.contains(SWAPPED_EYES, regex=False) & (scores["score"] == "disparity_p50")]
     for method, clips in swapped.groupby("method", sort=False)["clip_id"]:
         yield f"- `{method}`, {_some(clips)}: {SWAPPED_EYES}."
@@ -209,6 +209,12 @@ def _remarks(plan: Plan, scores: pd.DataFrame) -> Iterator[str]:
         folders = [plan.paths.inputs(clip.clip_id), *[plan.paths.target(name, clip.clip_id) for name in counts]]
         notes = [(read_record(folder) or {}).get("notes", {}) for folder in folders]
         yield from (f"- `{clip.clip_id}`: {text}." for note in notes for text in note.get("warnings", []))
+
+
+def control_remarks(plan: Plan, methods: Iterable[str]) -> Iterator[str]:
+    """Say which kinds of control are among the methods, a line of a Markdown list each."""
+    kinds = {plan.method(name).kind for name in methods}
+    yield from (f"- `{kind}` is a control: {remark}" for kind, remark in _CONTROLS.items() if kind in kinds)
 
 
 def _some(clips: Iterable[str]) -> str:

@@ -30,3 +30,8 @@ def first_of_scenes(plan: Plan, methods: Sequence[str]) -> list[Clip]:
         if any(plan.runs(method, clip) for method in methods):
             first.setdefault(clip.scene, clip)
     return list(first.values())
+
+
+def with_depth(plan: Plan, methods: Sequence[str]) -> list[str]:
+    """Return those of the methods that take a depth, which controls such as ``mono-copy`` do not."""
+    return [name for name in methods if hasattr(plan.method(name), "depth")]

@@ -36,9 +36,9 @@ def _world_artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]
 
 
 def _truth_artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
-    if clip.kind is not ClipKind.WORLD or variant not in _strengths_of(plan, clip):
+    strength = _strengths_of(plan, clip).get(variant) if clip.kind is ClipKind.WORLD else None
+    if strength is None:
         return []
-    strength = _strengths_of(plan, clip)[variant]
     parameters = {**_settings(plan, clip), "strength": strength}
     return [Artifact(clip.clip_id, plan.paths.truth(clip, strength), ("target.mkv", "disoccluded.mkv"), parameters, {})]
 

@@ -96,8 +96,8 @@ class CrossViewAttention:
         modules: name -> attention that may be edited, in execution order.
         kind: "off", "self" (all but attention to the conditions, as the paper has it) or "all" (released code).
         window: when it is on; None is always.
-        branches: of guidance: 2, or 1 without guidance.
-        one_batch: both branches are evaluated in one call of the network, one behind the other in the batch.
+        branches: of guidance; see :func:`~stereozero.diffusion.guidance.branch_count`.
+        one_batch: all branches are evaluated in one call of the network, one behind the other in the batch.
     """
 
     def __init__(

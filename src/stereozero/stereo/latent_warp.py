@@ -75,7 +75,7 @@ class PixelWarp:
 
     Args:
         target: (C, F, h, w) the encoded warped source; its holes had been filled somehow before encoding.
-        blank: (F, h, w) cells with a pixel that nothing landed on.
+        blank: (F, h, w) cells with a pixel that is to be generated.
         disparity, strength, clean, schedule: as for :class:`SubcellWarp`; for the noise.
         prior: steps before this one get the filled holes too, and nothing is blank.
     """

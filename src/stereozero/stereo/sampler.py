@@ -172,7 +172,7 @@ class StereoSampler:
     ) -> DdimStep:
         count = self.plan.evaluations.get(step, 1)
         self._denoiser.face(source, step, count)
-        start, clean = target, before.clean if before else None
+        start, clean = target, None if before is None else before.clean
         for evaluation in range(count):
             is_last = evaluation == count - 1
             result = self._evaluate(target, step, self._noise.step(step, evaluation, is_last))

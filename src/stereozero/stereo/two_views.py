@@ -6,8 +6,8 @@ import psutil
 import torch
 from torch import Tensor
 
-from stereozero.diffusion.backbone import Backbone, Conditioning, GuidancePair
-from stereozero.diffusion.guidance import guided_prediction
+from stereozero.diffusion.backbone import Backbone, GuidancePair
+from stereozero.diffusion.guidance import branch_count, guided_prediction
 from stereozero.diffusion.schedule import DdimSchedule
 from stereozero.stereo.cross_view import AttentionWindow, CrossViewAttention, Queries
 from stereozero.stereo.settings import SamplerSettings
@@ -26,7 +26,8 @@ class TwoViewDenoiser:
         schedule: sampling steps.
         settings: which attention takes the source's queries, and when.
         guidance: scale of classifier-free guidance; 1 is none.
-        one_batch: both branches of guidance in one call.
+        image_guidance: scale towards the image alone; see :func:`~stereozero.diffusion.guidance.guided_prediction`.
+        one_batch: all branches of guidance in one call.
         memory: largest memory for the source's queries [bytes]; None for a third of what is free. With too little of
             it, source and target are evaluated together, each time.
     """
@@ -40,22 +41,20 @@ class TwoViewDenoiser:
         settings: SamplerSettings,
         *,
         guidance: float,
+        image_guidance: float | None = None,
         one_batch: bool = True,
         memory: float | None = None,
     ):
         self._backbone, self._schedule = backbone, schedule
         self._source_pair, self._target_pair = source_pair, target_pair
-        self._both = GuidancePair(
-            Conditioning.join([source_pair.conditional, target_pair.conditional]),
-            Conditioning.join([source_pair.unconditional, target_pair.unconditional]),
-        )
-        self._guidance, self._one_batch = guidance, one_batch
+        self._both = GuidancePair.join([source_pair, target_pair])
+        self._guidance, self._image_guidance, self._one_batch = guidance, image_guidance, one_batch
         window = settings.cross_view_window
         self._attention = CrossViewAttention(
             backbone.attentions(),
             settings.cross_view,
             AttentionWindow(*window) if window else None,
-            branches=1 if guidance == 1 else 2,
+            branches=branch_count(guidance, image_guidance),
             one_batch=one_batch,
         )
         self._memory = memory
@@ -122,7 +121,15 @@ class TwoViewDenoiser:
 
     def _guided(self, latents: Tensor, step: int, pair: GuidancePair) -> Tensor:
         timestep = self._schedule.coefficients(step).timestep
-        return guided_prediction(self._backbone, latents, timestep, pair, self._guidance, one_batch=self._one_batch)
+        return guided_prediction(
+            self._backbone,
+            latents,
+            timestep,
+            pair,
+            self._guidance,
+            image_scale=self._image_guidance,
+            one_batch=self._one_batch,
+        )
 
 
 def free_memory(device: torch.device) -> int:

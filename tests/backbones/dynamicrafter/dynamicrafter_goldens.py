@@ -74,9 +74,3 @@ def split_context(context: torch.Tensor, frames: int) -> dict[str, torch.Tensor]
     """The reference's joint context as our text and image tokens."""
     text, image = context[:, :77], context[:, 77:]
     return {"text": text, "image": image.unflatten(1, (frames, 16)) if image.shape[1] == 16 * frames else image}
-
-
-def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
-    """Largest absolute difference over the standard deviation of the expected values."""
-    assert actual.shape == expected.shape
-    return float((actual.double() - expected.double()).abs().max() / expected.double().std())

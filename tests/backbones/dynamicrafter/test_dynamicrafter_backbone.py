@@ -46,6 +46,8 @@ def test_conditioning_of_a_clip_does_not_depend_on_its_batch(backbone):
 def test_branches_differ_in_text_and_image_tokens_only(backbone):
     pair = backbone.encode_conditioning([request()])
     given, without = pair.conditional.tensors, pair.unconditional.tensors
+    assert torch.equal(pair.image_only.tensors["text"], without["text"])
+    assert torch.equal(pair.image_only.tensors["image"], given["image"])
     assert torch.equal(given["image_latents"], without["image_latents"])
     assert torch.equal(given["fs"], without["fs"])
     assert given["fs"].tolist() == [24]

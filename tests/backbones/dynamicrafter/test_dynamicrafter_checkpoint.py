@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from dynamicrafter_goldens import FOLDER, named_tensor, read_case, relative_error, split_context
+from dynamicrafter_goldens import FOLDER, named_tensor, read_case, split_context
+from parity import relative_error
 from safetensors.torch import save_file
 from tiny_dynamicrafter import build_modules, official_tensors
 

@@ -2,7 +2,8 @@ import logging
 
 import pytest
 import torch
-from dynamicrafter_goldens import fill, named_state, named_tensor, read_case, relative_error
+from dynamicrafter_goldens import fill, named_state, named_tensor, read_case
+from parity import relative_error
 
 from stereozero.backbones.clip_image import prepare_image
 from stereozero.backbones.dynamicrafter import ClipConditioner

@@ -1,6 +1,7 @@
 import pytest
 import torch
-from dynamicrafter_goldens import fill, named_state, named_tensor, read_case, relative_error
+from dynamicrafter_goldens import fill, named_state, named_tensor, read_case
+from parity import relative_error
 
 from stereozero.backbones.dynamicrafter import Resampler
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
-from dynamicrafter_goldens import build_unet, named_tensor, read_case, relative_error, split_context
+from dynamicrafter_goldens import build_unet, named_tensor, read_case, split_context
+from parity import relative_error
 
 from stereozero.diffusion.guidance import guide, guide_image_and_text, rescale_guidance
 from stereozero.diffusion.schedule import NoiseSchedule, ddim_schedule, ddim_step

@@ -1,6 +1,7 @@
 import pytest
 import torch
-from dynamicrafter_goldens import build_unet, named_tensor, read_case, relative_error, split_context
+from dynamicrafter_goldens import build_unet, named_tensor, read_case, split_context
+from parity import relative_error
 
 from stereozero.backbones.dynamicrafter import VideoUNet, attend
 from stereozero.errors import InputError

@@ -1,7 +1,8 @@
 import pytest
 import torch
 from diffusers import AutoencoderKL
-from dynamicrafter_goldens import fill, named_state, named_tensor, read_case, relative_error
+from dynamicrafter_goldens import fill, named_state, named_tensor, read_case
+from parity import relative_error
 
 from stereozero.backbones.dynamicrafter.official_keys import vae_name
 

@@ -64,8 +64,3 @@ def fill(module: nn.Module, params: Mapping[str, list]) -> nn.Module:
 
 def jbu_state(params: Mapping[str, list], prefix: str = "") -> dict[str, torch.Tensor]:
     return {key: named_weight(key, shape) for key, (shape, _) in params.items() if key.startswith(prefix)}
-
-
-def largest_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
-    assert actual.shape == expected.shape
-    return float((actual.double() - expected.double()).abs().max())

@@ -2,7 +2,8 @@
 
 import pytest
 import torch.nn.functional as nnf
-from met3r_goldens import fill, largest_error, named_tensor, read_case, squashed
+from met3r_goldens import fill, named_tensor, read_case, squashed
+from parity import largest_error
 
 from stereozero.metrics.met3r.featup import JbuStack
 from stereozero.metrics.met3r.upsampling import FeatUp

@@ -86,8 +86,11 @@ def test_what_the_hub_can_not_give_is_explained(tmp_path, monkeypatch):
         load_from_hub("models/dinov2", "dinov2")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "_get_cache_or_reload", _offline)
-    with pytest.raises(InputError, match=r"Where there is a network, run .*bring torch.hub's folder here .*hub"):
+    with pytest.raises(InputError, match=r"bring torch.hub's folder here .*hub") as caught:
         load_from_hub("facebookresearch/dinov2:0123456", "dinov2_vits14")
+    command = "torch.hub.list('facebookresearch/dinov2:0123456', trust_repo=True, skip_validation=True)"
+    assert f"Where there is a network, run 'python -c \"import torch; {command}\"' once" in str(caught.value)
+    assert "set scoring.met3r.hub to src/stereozero/metrics/met3r/hub" in str(caught.value)
 
 
 def _offline(*_, **__):

@@ -2,7 +2,8 @@
 
 import pytest
 import torch.nn.functional as nnf
-from met3r_goldens import largest_error, named_tensor, read_case, squashed
+from met3r_goldens import named_tensor, read_case, squashed
+from parity import largest_error
 from tiny_geometry import tiny_network
 
 from stereozero.metrics.met3r.score import Met3r, RasterSettings

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from met3r_goldens import largest_error, named_tensor, read_case
+from met3r_goldens import named_tensor, read_case
+from parity import largest_error
 
 from stereozero.metrics.met3r.rendering import BACKGROUND, Raster, composite, project, rasterise
 

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 import torch
-from met3r_goldens import jbu_state, largest_error, named_tensor, named_weight, read_case, squashed
+from met3r_goldens import jbu_state, named_tensor, named_weight, read_case, squashed
+from parity import largest_error
 from torch import nn
 
 from stereozero.metrics.met3r.featup import JbuStack

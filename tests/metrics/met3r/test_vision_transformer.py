@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from met3r_goldens import fill, largest_error, read_case, read_facts, read_keys, squashed
+from met3r_goldens import fill, read_case, read_facts, read_keys, squashed
+from parity import largest_error
 
 from stereozero.errors import InputError
 from stereozero.vision_transformer import DINO_VITS16, DINOV2, VisionTransformer, VitConfig, read_vit, save_vit

@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from stereozero.baselines.stereodiffusion import Settings, load_image_model, stereo_views
+from stereozero.errors import InputError
 from stereozero.world.training.clip import ClipSettings, build_conditioner
 from stereozero.world.training.data import PoolSettings, open_pool
 from stereozero.world.training.image_unet import (
     ImageUNetSettings,
     ImageUNetTask,
     build_unet,
+    export_image_model,
     save_image_model,
     schedule,
 )
@@ -70,3 +72,16 @@ def test_stereodiffusion_runs_on_the_folder_it_leaves(task, tmp_path):
     pixels, disparity = torch.zeros(1, 3, 32, 48), torch.zeros(1, 32, 48)
     views = stereo_views(pixels, disparity, 4.0, model, settings, torch.Generator())
     assert views.right.shape == pixels.shape
+
+
+def test_only_a_finished_model_is_exported(task, tmp_path):
+    trained = tmp_path / "work" / "image-unet" / "model"
+    save_image_model(task.module, trained)
+    with pytest.raises(InputError, match=r"image-unet/model is missing: run '.* image-unet' to its end"):
+        export_image_model(tmp_path / "work", tmp_path / "image")
+    (trained / "README.md").write_text("# Card")
+    export_image_model(tmp_path / "work", tmp_path / "image")
+    exported = sorted(path.relative_to(tmp_path / "image") for path in (tmp_path / "image").rglob("*.*"))
+    assert exported == sorted(path.relative_to(trained) for path in trained.rglob("*.*"))
+    weights = "unet/diffusion_pytorch_model.safetensors"
+    assert (tmp_path / "image" / weights).read_bytes() == (trained / weights).read_bytes()

@@ -131,6 +131,7 @@ class DynamiCrafter:
         return GuidancePair(
             Conditioning({"text": text, "image": image, **shared}),
             Conditioning({"text": no_text, "image": no_image.expand_as(image), **shared}),
+            Conditioning({"text": no_text, "image": image, **shared}),
         )
 
     @torch.no_grad()

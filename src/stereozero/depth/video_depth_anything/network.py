@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stereozero.config import suggest
 from stereozero.depth.video_depth_anything.encoder import Encoder
 from stereozero.depth.video_depth_anything.head import TemporalHead
 from stereozero.errors import InputError
+from stereozero.wording import suggest
 
 _FRAMES_AT_ONCE = 8  # in the encoder, which knows no time
 

@@ -24,9 +24,9 @@ SCORES = (
         "met3r",
         "cosine distance x 100",
         "lower",
-        "MEt3R as its paper defines it, symmetric: distance of image features between the two views of a frame, "
-        "brought together by their geometry, mean of both directions, mean over all frames. 0 is consistent. Rewards "
-        "doing nothing: a copy of the source scores about 0.",
+        "MEt3R as its paper defines it, symmetric: distance of image features between the source and the target view "
+        "of a frame, brought together by their geometry, mean of both directions, mean over all frames. 0 is "
+        "consistent. Rewards doing nothing: a copy of the source scores about 0.",
         "met3r_x100_symmetric_all_frames",
     ),
     Score(
@@ -41,7 +41,7 @@ SCORES = (
         "met3r_overlap",
         "percent of pixels",
         "none",
-        "Share of the pixels that MEt3R compares, mean of both directions; by the geometry, the others are not shown "
-        "in both views.",
+        "Share of the pixels that MEt3R compares, mean of both directions, mean over all frames; by the geometry, the "
+        "others are not shown in both the source and the target view.",
     ),
 )

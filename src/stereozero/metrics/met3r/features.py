@@ -92,11 +92,14 @@ def save_to_hub_folder(network: VisionTransformer, folder: Path) -> None:
 
 def _hub_message(repository: str, entry: str, error: Exception) -> str:
     reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+    problem = f"torch.hub can't load {entry} of {repository} ({reason})"
+    if Path(repository).is_dir():
+        return f"{problem}. Name a folder whose hubconf.py has this entry and, as feature_checkpoint, its weights file"
+    fetching = f"import torch; torch.hub.list('{repository}', trust_repo=True, skip_validation=True)"
     return (
-        f"torch.hub can't load {entry} of {repository} ({reason}). Where there is a network, run "
-        f"\"torch.hub.load('{repository}', '{entry}', trust_repo=True, skip_validation=True)\" once and bring "
-        f"torch.hub's folder here ({torch.hub.get_dir()}); or name a local folder with a "
-        "hubconf.py, and the weights file"
+        f"{problem}. The rule 'weights' fetches no code. Where there is a network, run 'python -c \"{fetching}\"' once "
+        f"and, from another machine, bring torch.hub's folder here ({torch.hub.get_dir()}). For DINOv2 you may instead "
+        "set scoring.met3r.hub to src/stereozero/metrics/met3r/hub, which has its entries and needs no network"
     )
 
 

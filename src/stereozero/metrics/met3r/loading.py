@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from stereozero.config import Met3rScoring
+from stereozero.config.scoring import Met3rScoring
 from stereozero.metrics.met3r.checkpoint import load_official
 from stereozero.metrics.met3r.dust3r import Dust3r
 from stereozero.metrics.met3r.features import PatchFeatures, load_dino16, load_featup, load_from_hub

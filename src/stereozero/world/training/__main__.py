@@ -1,8 +1,9 @@
 """``python -m stereozero.world.training``: train the embedded models, one network a call.
 
 The generator in this order: vae, clip, unet, evaluate, export. The depth model: depth-vae, depth, evaluate-depth,
-export-depth. The feature models: features-clip and features-dino, evaluate-features, export-features. Each training
-saves as it goes and goes on where it was saved; "adopt" prepares going on from an exported generator.
+export-depth. The feature models: features-clip and features-dino, evaluate-features, export-features. The image model,
+with the exported generator's encoders: image-unet, export-image. Each training saves as it goes and goes on where it
+was saved; "adopt" prepares going on from an exported generator.
 """
 
 import argparse
@@ -34,6 +35,7 @@ EXPORTS = {
     "export": stages.export_generator,
     "export-depth": depth_stages.export_depth,
     "export-features": features_stages.export_features,
+    "export-image": image_unet.export_image_model,
 }
 _STEPS = stages.STEPS | depth_stages.STEPS | features_stages.STEPS | image_unet.STEPS
 
@@ -84,7 +86,7 @@ def _part(parts: argparse._SubParsersAction, name: str, documented: str) -> argp
 
 def _model(name: str) -> str:
     """Return the embedded model that a part belongs to."""
-    return next((model for model in ("depth", "features") if model in name), "generator")
+    return next((model for model in ("depth", "features", "image") if model in name), "generator")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ zero terminal SNR, so that a picture can be inverted.
 
 import copy
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -134,10 +135,23 @@ def train_image_unet(work: Path, steps: int, device: str) -> None:
     described = asdict(settings) | {"made_for": made_for}
     task = ImageUNetTask(open_pool(work / "pool", PoolSettings()), settings, vae, conditioner, described)
     training = Training(task, settings.how, work / "image-unet", device)
-    folder = work / "image-unet" / "model"
+    folder = _trained(work)
     save_image_model(training.run(steps), folder)
     with atomic_path(folder / "README.md") as temporary:
         temporary.write_text("\n".join(_card(training, described)), encoding="utf-8")
+
+
+def export_image_model(work: Path, folder: Path) -> None:
+    """Write the trained image model with its card to a model folder.
+
+    Raises:
+        InputError: its training was not finished yet.
+    """
+    if not (_trained(work) / "README.md").is_file():
+        raise InputError(
+            f"{_trained(work)} is missing: run 'python -m stereozero.world.training image-unet' to its end"
+        )
+    shutil.copytree(_trained(work), folder, dirs_exist_ok=True)
 
 
 def save_image_model(unet: UNet2DConditionModel, folder: Path) -> None:
@@ -151,6 +165,11 @@ def save_image_model(unet: UNet2DConditionModel, folder: Path) -> None:
         set_alpha_to_one=False,
         clip_sample=False,
     ).save_pretrained(folder / "scheduler")
+
+
+def _trained(work: Path) -> Path:
+    """Return where the training leaves the model; its card is written last."""
+    return work / "image-unet" / "model"
 
 
 def _card(training: Training, described: Mapping[str, Any]) -> list[str]:
