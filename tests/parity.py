@@ -1,4 +1,4 @@
-"""How far we are from the reference numbers: ``python -m pytest --parity FILE.csv`` keeps each test's largest error."""
+"""How far we are from the reference numbers: ``python -m pytest --parity=FILE.csv`` keeps each test's largest error."""
 
 import csv
 import os

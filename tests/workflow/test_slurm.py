@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,8 +77,9 @@ def expected(project) -> dict[str, str]:
 def start(config: Path, *arguments: str) -> subprocess.Popen:
     """Start Snakemake in the run's folder; its output goes to a file, so that no pipe outlives it."""
     command = snakemake_command(config, *arguments)
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # jobs in the background of a shell ignore Ctrl-C
     with (config.parent / "output.txt").open("w") as output:
-        return subprocess.Popen(command, cwd=config.parent, stdout=output, stderr=subprocess.STDOUT)
+        return subprocess.Popen(command, cwd=config.parent, stdout=output, stderr=subprocess.STDOUT, preexec_fn=listen)
 
 
 def end(config: Path, running: subprocess.Popen) -> Outcome:
