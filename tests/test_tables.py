@@ -10,6 +10,7 @@ from stereozero.tables import (
     reference_method,
     summarise,
     summary_markdown,
+    with_not_run,
     with_published,
     with_titles,
 )
@@ -106,3 +107,11 @@ def test_differences_are_taken_from_ours_else_from_the_first_that_is_no_control(
     settings = {name: {"kind": kind, **depth.get(kind, {})} for name, kind in methods.items()}
     config = parse_config({**world_config, "methods": settings}, "config.yaml")
     assert reference_method(Plan(config, ())) == expected
+
+
+def test_rows_without_scores_leave_counts_whole_numbers():
+    measured = pd.DataFrame({"method": ["a"], "clips": [3], "psnr": [30.0], "psnr_clips": [2]})
+    published = pd.DataFrame({"method": ["b"], "clip_t": [29.0]})
+    table = with_published(with_not_run(measured, {"c": "no weights"}), published)
+    written = table.to_csv(columns=["method", "psnr_clips"], index=False)
+    assert written.split() == ["method,psnr_clips", "a,2", "c,0", "b,"]
