@@ -153,7 +153,7 @@ def demo(folder: Path) -> Path:
     write_rows(folder / "clips.csv", (rows["simple-01"], {**rows["generated-01"], "image": str(image)}))
     content["manifest"] = "clips.csv"
     content["generator"]["steps"] = 4
-    content["metrics"] = ["fidelity", "clip_frame"]
+    content["metrics"] = ["disparity", "clip_frame"]
     content["methods"] = {name: content["methods"][name] for name in ("mono-copy", "ours", "ours-estimated")}
     (folder / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     return folder / "config.yaml"
