@@ -211,8 +211,8 @@ def with_not_run(summary: pd.DataFrame, reasons: Mapping[str, str]) -> pd.DataFr
     """
     table = summary.copy()
     table.insert(2, "not_run", "")
-    counts = {column: 0 for column in table if column == "clips" or column.endswith("_clips")}
-    rows = pd.DataFrame({"method": list(reasons), "not_run": list(reasons.values())}).assign(**counts)
+    rows = pd.DataFrame({"method": list(reasons), "not_run": list(reasons.values())})
+    rows = rows.assign(**dict.fromkeys(_counts(table), 0))
     return pd.concat([table, rows], ignore_index=True) if reasons else table
 
 
@@ -224,9 +224,13 @@ def with_published(measured: pd.DataFrame, published: pd.DataFrame) -> pd.DataFr
     """
     marked = published.rename(columns=PUBLISHED_COLUMNS).assign(origin="published")
     table = pd.concat([measured.assign(origin="measured"), marked], ignore_index=True)
-    counts = [name for name in measured if name == "clips" or name.endswith("_clips")]
-    table = table.astype(dict.fromkeys(counts, "Int64"))  # which published rows lack
+    table = table.astype(dict.fromkeys(_counts(measured), "Int64"))  # which published rows lack
     return table[["origin", *[name for name in table.columns if name != "origin"]]]
+
+
+def _counts(table: pd.DataFrame) -> list[str]:
+    """Return the columns that count clips."""
+    return [name for name in table if name == "clips" or name.endswith("_clips")]
 
 
 def with_titles(table: pd.DataFrame) -> pd.DataFrame:
