@@ -94,10 +94,11 @@ def asked_for(rule_name, resource):
 def keep_going_in_groups():
     """Have the Snakemake that runs a group's jobs on a cluster's node go on after one has failed.
 
-    It gets no such option from the Snakemake that submits it, and its settings exist only when jobs are looked at.
+    It gets no such option from the Snakemake that submits it, and its scheduler, which copies its settings when it is
+    made, exists only when jobs are about to start.
     """
-    if not workflow.is_main_process:
-        workflow.execution_settings.keep_going = True
+    if not workflow.is_main_process and workflow.scheduler is not None:
+        workflow.scheduler.keepgoing = True
 
 
 def group_of(job):
