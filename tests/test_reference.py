@@ -1,7 +1,7 @@
 from pathlib import Path
 
+from stereozero.published_models import REGISTRY
 from stereozero.reference import reference
-from stereozero.weights import REGISTRY
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -18,7 +18,8 @@ from stereozero.config import parse_config
 from stereozero.errors import InputError
 from stereozero.jobs import plan_jobs
 from stereozero.plan import resolve, write_plan
-from stereozero.weights import REGISTRY, FetchedFile, fetch, generator_model, locate, needed_models
+from stereozero.published_models import REGISTRY
+from stereozero.weights import FetchedFile, fetch, generator_model, locate, needed_models
 
 CONTENT = b"weights"
 SHA = hashlib.sha256(CONTENT).hexdigest()

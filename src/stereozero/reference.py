@@ -22,7 +22,7 @@ from stereozero.config.methods import AnyMethod
 from stereozero.config.scoring import ClipScoring, Met3rScoring
 from stereozero.manifest import Clip
 from stereozero.metrics import DERIVED, METRICS, Score
-from stereozero.weights import REGISTRY, ModelFile
+from stereozero.published_models import REGISTRY, ModelFile
 
 _DIGITS = 12  # of a commit or checksum that are shown
 _BOUNDS = {Ge: ("ge", "≥"), Gt: ("gt", ">"), Le: ("le", "≤"), Lt: ("lt", "<")}

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from stereozero.depth.depthcrafter import DepthCrafterSettings
-from stereozero.weights import REGISTRY
+from stereozero.published_models import REGISTRY
 
 SCRIPT = Path(__file__).parents[2] / "benchmark" / "performance" / "depth.py"
 SVD = ("depthcrafter-unet", "svd-xt-vae", "svd-xt-image-encoder")

@@ -22,6 +22,7 @@ from stereozero.images import load_image
 from stereozero.jobs import plan_jobs
 from stereozero.plan import resolve
 from stereozero.preview import GAP, HEADER_HEIGHT, LABEL_WIDTH
+from stereozero.published_models import REGISTRY
 from stereozero.stages import depth_model
 from stereozero.stages.baseline import BASELINE
 from stereozero.stages.depth import DEPTH, shown_disparity
@@ -34,7 +35,6 @@ from stereozero.stages.model import as_tensor
 from stereozero.stages.stereo import STEREO
 from stereozero.stages.world import WORLD
 from stereozero.video import read_video, write_lossless
-from stereozero.weights import REGISTRY
 
 SOURCES = (INPUTS, GENERATE, WORLD)
 

@@ -242,7 +242,8 @@ def _together(commands: list[list[str]], environment: Mapping[str, str] | None =
 _FETCH = """
 import sys
 from pathlib import Path
-from stereozero.weights import ModelFile, fetch
+from stereozero.published_models import ModelFile
+from stereozero.weights import fetch
 model = ModelFile("m", "someone/m", "model.safetensors", gigabytes=0.01, revision=None, sha256=None)
 fetch(model, cache=Path(sys.argv[1]))
 """

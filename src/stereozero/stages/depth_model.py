@@ -13,8 +13,9 @@ from stereozero.depth.settings import DepthCrafterDepth, DerivedDepth, Estimated
 from stereozero.device import explaining_lack_of_memory, fix_cpu_threads, resolve_device
 from stereozero.manifest import Clip
 from stereozero.plan import Plan
+from stereozero.published_models import REGISTRY
 from stereozero.stages.model import as_tensor
-from stereozero.weights import REGISTRY, depth_models, locate
+from stereozero.weights import depth_models, locate
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,8 +13,9 @@ from stereozero.config.scoring import NETWORK_METRICS, ClipScoring, Met3rScoring
 from stereozero.device import fix_cpu_threads, resolve_device
 from stereozero.manifest import Clip, ClipKind
 from stereozero.plan import Plan, side_of
+from stereozero.published_models import REGISTRY
 from stereozero.stages.stage import Stage
-from stereozero.weights import REGISTRY, locate, needed_models, scoring_models
+from stereozero.weights import locate, needed_models, scoring_models
 
 if TYPE_CHECKING:
     from stereozero.metrics import ClipPair, Metric, MetricResult

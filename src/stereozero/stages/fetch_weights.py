@@ -7,7 +7,8 @@ from pathlib import Path
 from stereozero.artifacts import write_json
 from stereozero.errors import InputError
 from stereozero.plan import Plan
-from stereozero.weights import REGISTRY, fetch, needed_models
+from stereozero.published_models import REGISTRY
+from stereozero.weights import fetch, needed_models
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from stereozero.config.generator import AnyGenerator
 from stereozero.device import fix_cpu_threads, resolve_device
 from stereozero.plan import Plan
-from stereozero.weights import REGISTRY, generator_model, locate, needed_models
+from stereozero.published_models import REGISTRY
+from stereozero.weights import generator_model, locate, needed_models
 
 if TYPE_CHECKING:
     import numpy as np
