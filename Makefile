@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CORES ?= all
+TEST_WORKERS ?= 2
 
 .PHONY: demo test test-quick test-slurm lint format
 
@@ -13,8 +14,9 @@ demo: .venv/ready
 	@echo "Tables:              results/demo/tables/table1.md (and .csv), scores.csv"
 	@echo "To look at it all:   results/demo/gallery/index.html"
 
+# A file's tests stay together: many share what a fixture has made.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile
 
 test-quick: lint
 	$(BIN)/python -m pytest -m "not slow and not slurm"
