@@ -1,10 +1,12 @@
 """From scores and videos to an ablation's table and picture."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from stage_runs import run_stages
+from stage_runs import run_stages_once
 
 from stereozero.ablations import without_effect
 from stereozero.errors import InputError, StageError
@@ -34,10 +36,16 @@ def plan(world_config) -> Plan:
     return resolve({**world_config, **changes}, "config.yaml")
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """Return where the results of the first test wait for the others."""
+    return tmp_path_factory.mktemp("kept") / "results"
+
+
 @pytest.fixture
-def run_plan(plan) -> Plan:
+def run_plan(plan, kept) -> Plan:
     """Return the plan with every stage done that an ablation needs."""
-    return run_stages(plan, "deliver")
+    return run_stages_once(plan, kept, "deliver")
 
 
 def test_the_table_has_scores_settings_and_paired_differences(run_plan):

@@ -1,11 +1,13 @@
 """From scores, disparities and true depths to the tables that compare depths."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from depthcrafter_goldens import build_model
 from PIL import Image
-from stage_runs import run_stages
+from stage_runs import run_stages, run_stages_once
 
 from stereozero.artifacts import read_record
 from stereozero.depth_tables import FACTS
@@ -49,10 +51,16 @@ def plan(world_config, world_rows, write_manifest, tmp_path) -> Plan:
     return resolve({**world_config, **changes}, "config.yaml")
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """Return where the results of the first test wait for the others."""
+    return tmp_path_factory.mktemp("kept") / "results"
+
+
 @pytest.fixture
-def run_plan(plan) -> Plan:
+def run_plan(plan, kept) -> Plan:
     """Return the plan with every stage done that a table needs."""
-    return run_stages(plan, "deliver")
+    return run_stages_once(plan, kept, "deliver")
 
 
 def test_tables_have_scores_depth_errors_published_numbers_and_an_answer(run_plan):
