@@ -1,5 +1,7 @@
 """A small run of the stereo sampler: the tiny model, few steps, few evaluations."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,12 @@ def as_in_a_new_process():
     yield
     torch.set_num_threads(before)
     loaded._load.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """Return where the results of the first test wait for the others; see :func:`stage_runs.run_stages_once`."""
+    return tmp_path_factory.mktemp("kept") / "results"
 
 
 @pytest.fixture

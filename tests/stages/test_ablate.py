@@ -1,7 +1,5 @@
 """From scores and videos to an ablation's table and picture."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,12 +32,6 @@ def plan(world_config) -> Plan:
         },
     }
     return resolve({**world_config, **changes}, "config.yaml")
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory) -> Path:
-    """Return where the results of the first test wait for the others."""
-    return tmp_path_factory.mktemp("kept") / "results"
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """From scores, disparities and true depths to the tables that compare depths."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,12 +47,6 @@ def plan(world_config, world_rows, write_manifest, tmp_path) -> Plan:
         "depth_tables": {"table4": list(depths), "table6": ["world", "half", "quarter", *CONTROLS]},
     }
     return resolve({**world_config, **changes}, "config.yaml")
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory) -> Path:
-    """Return where the results of the first test wait for the others."""
-    return tmp_path_factory.mktemp("kept") / "results"
 
 
 @pytest.fixture
