@@ -2,18 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import open_clip
 import torch
-from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
 from torch import Tensor
 
 from stereozero.backbones.clip_image import CLIP_MEAN, CLIP_STD
+from stereozero.backbones.clip_text import ClipTokenizer
 from stereozero.backbones.dynamicrafter import ClipConditioner
 from stereozero.checkpoint_file import check_keys, read_checkpoint
 from stereozero.errors import InputError
@@ -28,10 +27,12 @@ class ClipEncoder:
 
     Args:
         model: in eval mode.
+        tokenizer: of its texts.
         batch: frames at a time.
     """
 
     model: open_clip.CLIP
+    tokenizer: ClipTokenizer
     batch: int = 64
 
     @classmethod
@@ -45,7 +46,7 @@ class ClipEncoder:
         tensors = read_checkpoint(path)
         check_keys(path, tensors, model.state_dict())
         model.load_state_dict(tensors)
-        return cls(_ready(model, device), batch)
+        return cls(_ready(model, device), ClipTokenizer(model.context_length), batch)
 
     @classmethod
     def saved(cls, folder: Path, *, device: str = "cpu", batch: int = 64) -> Self:
@@ -59,7 +60,7 @@ class ClipEncoder:
             conditioner = ClipConditioner.from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False)
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{folder}: holds no saved CLIP (config.json and weights): {error}") from error
-        return cls(_ready(conditioner.model, device), batch)
+        return cls(_ready(conditioner.model, device), conditioner.tokenizer, batch)
 
     @torch.no_grad()
     def embed_frames(self, video: np.ndarray, preparation: Preparation) -> np.ndarray:
@@ -71,16 +72,12 @@ class ClipEncoder:
     @torch.no_grad()
     def embed_text(self, text: str) -> np.ndarray:
         """Return the embedding of a text, cut to the model's length: (E,) float64 of length 1."""
-        tokens = self._tokenizer([text]).to(self._device)  # (1, L)
+        tokens = self.tokenizer([text]).to(self._device)  # (1, L)
         return _plain(self.model.encode_text(tokens))[0]
 
     def excess_tokens(self, text: str) -> int:
         """Return how many tokens of a text are cut off, start and end counted in the model's length."""
-        return max(0, len(self._tokenizer.encode(text)) + 2 - self.model.context_length)
-
-    @cached_property
-    def _tokenizer(self) -> SimpleTokenizer:
-        return SimpleTokenizer(context_length=self.model.context_length)
+        return max(0, self.tokenizer.length(text) - self.model.context_length)
 
     @property
     def _device(self) -> torch.device:

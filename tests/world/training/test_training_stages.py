@@ -1,12 +1,15 @@
 """The training's parts as commands: what they refuse, and going on from an exported model."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from stereozero.errors import InputError
 from stereozero.world.training.__main__ import main
+from stereozero.world.training.adoption import adopt_generator
 from stereozero.world.training.clip import ClipSettings, build_conditioner
-from stereozero.world.training.stages import adopt_generator, export_generator, halved, read_generator
+from stereozero.world.training.stages import export_generator, halved, read_generator
 from stereozero.world.training.unet import GeneratorParts, UNetSettings
 from stereozero.world.training.vae import VaeSettings, build_vae
 
@@ -29,6 +32,25 @@ def test_an_exported_generator_can_be_gone_on_from(adopted):
     for name, network in exported.modules.named().items():
         again = read.modules.named()[name].state_dict()
         assert all(torch.equal(value.float(), again[key]) for key, value in network.state_dict().items()), name
+
+
+def test_what_was_adopted_is_noted_in_the_settings(adopted):
+    work, exported = adopted
+    _, checkpoint = read_generator(work, "cpu")
+    assert checkpoint.settings["grown_from"]["model_channels"] == exported.modules.unet.config.model_channels
+    assert len(checkpoint.settings["grown_from"]["sha256"]) == 64
+
+
+def test_a_narrower_generator_is_widened(tmp_path):
+    half = replace(UNetSettings(), width=UNetSettings().width // 2)
+    parts = GeneratorParts(half, build_conditioner(ClipSettings()), VaeSettings().latent_channels)
+    parts.backbone(build_vae(VaeSettings())).save_pretrained(tmp_path / "model")
+    adopt_generator(tmp_path / "work", tmp_path / "model")
+    read, checkpoint = read_generator(tmp_path / "work", "cpu")
+    assert read.modules.unet.config.model_channels == UNetSettings().width
+    assert checkpoint.settings["grown_from"]["model_channels"] == half.width
+    narrow, wide = parts.unet.middle_block[0].in_layers[2], read.modules.unet.middle_block[0].in_layers[2]
+    assert torch.equal(wide.bias, narrow.bias.repeat_interleave(2))
 
 
 def test_only_an_evaluated_generator_is_exported(adopted, tmp_path):

@@ -12,10 +12,10 @@ import open_clip
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
 from stereozero.backbones.clip_image import prepare_image
+from stereozero.backbones.clip_text import UNKNOWN, ClipTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -26,25 +26,37 @@ class ClipConditioner(ModelMixin, ConfigMixin):
     Args:
         embed_dim, vision_cfg, text_cfg: open_clip's model configuration; see :func:`vit_h_14_config`.
         text_layers_skipped: transformer blocks of the text tower that are left out at the end; 1 is "penultimate".
+        known_tokens: ids of the tokens that have an embedding, ascending; text_cfg's vocab_size is then one more than
+            they are. None, as in all published models: all have.
     """
 
     @register_to_config
-    def __init__(self, embed_dim: int, vision_cfg: dict, text_cfg: dict, text_layers_skipped: int = 1):
+    def __init__(
+        self,
+        embed_dim: int,
+        vision_cfg: dict,
+        text_cfg: dict,
+        text_layers_skipped: int = 1,
+        known_tokens: list[int] | None = None,
+    ):
         super().__init__()
         self.model = open_clip.CLIP(embed_dim, dict(vision_cfg), dict(text_cfg))
-        self._tokenizer = SimpleTokenizer(context_length=self.model.context_length)
+        self.tokenizer = ClipTokenizer(self.model.context_length, known_tokens)
+        if known_tokens is not None:
+            self.model.token_embedding.padding_idx = UNKNOWN  # which keeps gradients from it
 
     def tokenize(self, prompts: Sequence[str]) -> Tensor:
-        """Return (B, context length) int64 token ids: start, words, end, zeros.
+        """Return (B, context length) int64 tokens: start, words, end, padding.
 
         A prompt that is too long is cut, its last place taken by the end token, and a warning says so.
         """
-        room = self.model.context_length - 2  # start and end
+        room = self.model.context_length
         for prompt in prompts:
-            words = len(self._tokenizer.encode(prompt))
-            if words > room:
-                logger.warning("prompt has %d tokens, only the first %d are used: %.60s...", words, room, prompt)
-        return self._tokenizer(list(prompts))  # (B, context length)
+            length = self.tokenizer.length(prompt)
+            if length > room:
+                words = length - 2  # without start and end
+                logger.warning("prompt has %d tokens, only the first %d are used: %.60s...", words, room - 2, prompt)
+        return self.tokenizer(prompts)  # (B, context length)
 
     def encode_text(self, prompts: Sequence[str]) -> Tensor:
         """Return (B, context length, text width): the tokens after the last block but ``text_layers_skipped``, normed.

@@ -3,7 +3,7 @@
 The generator in this order: vae, clip, unet, evaluate, export. The depth model: depth-vae, depth, evaluate-depth,
 export-depth. The feature models: features-clip and features-dino, evaluate-features, export-features. The image model,
 with the exported generator's encoders: image-unet, export-image. Each training saves as it goes and goes on where it
-was saved; "adopt" prepares going on from an exported generator.
+was saved; "adopt" prepares going on from an exported generator, whose UNet may be half as wide.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from stereozero.device import resolve_device
 from stereozero.errors import StereoZeroError
-from stereozero.world.training import depth_stages, features_stages, image_unet, stages
+from stereozero.world.training import adoption, depth_stages, features_stages, image_unet, stages
 
 TRAININGS = {
     "vae": stages.train_vae,
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif given.what in EXPORTS:
             EXPORTS[given.what](given.work_dir, given.to)
         else:
-            stages.adopt_generator(given.work_dir, given.model)
+            adoption.adopt_generator(given.work_dir, given.model)
     except StereoZeroError as error:
         sys.exit(f"{error}")
     return 0
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, export in EXPORTS.items():
         part = _part(parts, name, export.__doc__)
         part.add_argument("--to", type=Path, default=Path("models") / _model(name), help="default: %(default)s")
-    part = _part(parts, "adopt", stages.adopt_generator.__doc__)
+    part = _part(parts, "adopt", adoption.adopt_generator.__doc__)
     part.add_argument("--model", type=Path, default=Path("models/generator"), help="default: %(default)s")
     return parser
 

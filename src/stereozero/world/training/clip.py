@@ -1,6 +1,5 @@
 """Contrastive training of the embedded text and image encoder, an open_clip CLIP, on frames and their captions."""
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import torch
@@ -8,20 +7,21 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from stereozero.backbones.clip_image import prepare_image
+from stereozero.backbones.clip_text import UNKNOWN, known_tokens
 from stereozero.backbones.dynamicrafter import ClipConditioner
 from stereozero.world import VOCABULARY
 from stereozero.world.training.data import ClipPool, step_rng, to_pixels
 from stereozero.world.training.loop import Optimisation
 
-_MARKS = (",", ".", "")  # tokenised beside the vocabulary; the empty prompt is guidance's unconditional one
+_MARKS = (",", ".")  # known beside the vocabulary
 
 
 @dataclass(frozen=True)
 class ClipSettings:
     """Choices of the encoder and its training.
 
-    The tokenizer and its 49408 tokens are open_clip's own, so the embedding of tokens is most of the model; the text
-    tower is kept narrow for that. Tokens that no caption of the world has are never trained: their embeddings are 0.
+    The tokenizer is open_clip's own, but of its 49408 tokens only those have an embedding that captions of the world
+    consist of; all others are one unknown token, whose embedding is 0.
 
     Attributes:
         embed_dim: of the shared space of texts and images.
@@ -49,6 +49,7 @@ class ClipSettings:
 def build_conditioner(settings: ClipSettings) -> ClipConditioner:
     """Return the untrained encoder; its weights follow from the seed."""
     torch.manual_seed(settings.how.seed)
+    known = known_tokens([*sorted(VOCABULARY), *_MARKS])
     vision = {
         "image_size": settings.image_size,
         "patch_size": settings.patch_size,
@@ -58,23 +59,15 @@ def build_conditioner(settings: ClipSettings) -> ClipConditioner:
     }
     text = {
         "context_length": 77,
-        "vocab_size": 49408,
+        "vocab_size": len(known) + 1,
         "width": settings.text_width,
         "heads": settings.text_width // settings.head_width,
         "layers": settings.text_layers,
     }
-    conditioner = ClipConditioner(settings.embed_dim, vision, text)
-    forget_unknown_tokens(conditioner, VOCABULARY)
+    conditioner = ClipConditioner(settings.embed_dim, vision, text, known_tokens=known)
+    with torch.no_grad():
+        conditioner.model.token_embedding.weight[UNKNOWN] = 0
     return conditioner
-
-
-@torch.no_grad()
-def forget_unknown_tokens(conditioner: ClipConditioner, words: Iterable[str]) -> None:
-    """Set the embeddings of tokens outside of a vocabulary to 0, where training leaves them."""
-    known = conditioner.tokenize([*sorted(words), *_MARKS]).unique()  # start and end among them
-    embedding = conditioner.model.token_embedding.weight
-    kept = embedding[known].clone()
-    embedding.zero_()[known] = kept
 
 
 class ClipTask:

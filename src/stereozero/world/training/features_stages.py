@@ -61,7 +61,7 @@ def train_dino(work: Path, steps: int, device: str) -> None:
 def evaluate_features(work: Path, clips: int, device: str) -> None:
     """Measure both feature models as they stand on held-out clips; leaves figures."""
     conditioner, dino, states = read_models(work)
-    encoder = ClipEncoder(conditioner.model.to(device))
+    encoder = ClipEncoder(conditioner.model.to(device), conditioner.tokenizer)
     pool = open_pool(work / "pool", HELD_OUT)
     scores = damage_scores(scorer_of(dino, device), held_out_pairs(clips))
     figures = {

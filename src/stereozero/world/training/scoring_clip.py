@@ -10,7 +10,7 @@ from stereozero.world.training.clip import ClipSettings, ClipTask
 from stereozero.world.training.loop import Optimisation
 
 SETTINGS = ClipSettings(text_width=16, text_layers=4, how=Optimisation(rate=2e-3, warmup=100, seed=1))
-"""Another seed and a narrower text tower than the generator's: most of it is the table of tokens."""
+"""Another seed and a narrower text tower than the generator's, so that scoring and generating share no mistakes."""
 
 
 class ScoringClipTask(ClipTask):

@@ -14,32 +14,31 @@ import torch
 from diffusers import AutoencoderKL, ModelMixin
 
 from stereozero.artifacts import sha256_of
-from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter, Resampler, VideoUNet
+from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter
 from stereozero.errors import InputError
 from stereozero.saved_networks import read_network
 from stereozero.world.training import report
-from stereozero.world.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from stereozero.world.training.checkpoints import Checkpoint, read_checkpoint
 from stereozero.world.training.clip import ClipSettings, ClipTask
 from stereozero.world.training.data import ClipPool, PoolSettings, draw_frames, open_pool, step_rng
 from stereozero.world.training.evaluation import SamplingSettings, retrieval
 from stereozero.world.training.loop import CHECKPOINT, Training
-from stereozero.world.training.muon import optimisers_of
 from stereozero.world.training.unet import GeneratorParts, UNetSettings, UNetTask
 from stereozero.world.training.vae import VaeSettings, VaeTask, finish_vae
 
 STEPS = {"vae": 2100, "clip": 1150, "unet": 12000}
-"""Steps of each training, unless others are asked for. The UNet has not yet been trained for as many."""
+"""Steps of each training, unless others are asked for."""
 
 HELD_OUT = PoolSettings(clips=96, split="held-out")
 _SCALE_FRAMES = 256  # frames from which the latents' scale is taken
-_ENCODERS = ((AutoencoderKL, "vae"), (ClipConditioner, "conditioner"))
-_WEIGHTS = "diffusion_pytorch_model.safetensors"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+ORIGIN = "grown_from.json"
 
 
 def train_vae(work: Path, steps: int, device: str) -> None:
     """Train the VAE on single frames."""
     pool, settings = _train_pool(work), VaeSettings()
-    vae = Training(VaeTask(pool, settings), settings.how, work / "vae", device).run(steps)
+    vae = Training(VaeTask(pool, settings, vae_settings(work, settings)), settings.how, work / "vae", device).run(steps)
     finish_vae(vae, draw_frames(pool, step_rng(settings.how.seed, steps), _SCALE_FRAMES))
     vae.save_pretrained(work / "vae" / "model")
 
@@ -94,28 +93,6 @@ def export_generator(work: Path, folder: Path) -> None:
     report.write_card(folder / "README.md", figures, trainings)
 
 
-def adopt_generator(work: Path, folder: Path) -> None:
-    """Put a model folder's networks where a training would have left them, to go on from them with new optimisers.
-
-    The folder may lack unet and resampler; then only VAE and encoders are put there.
-    """
-    vae, conditioner = (read_network(kind, folder / name) for kind, name in _ENCODERS)
-    vae.save_pretrained(work / "vae" / "model")
-    conditioner.save_pretrained(work / "clip" / "model")
-    if not (folder / "unet" / _WEIGHTS).is_file():
-        return
-    settings = UNetSettings()
-    parts = GeneratorParts(settings, conditioner, vae.config.latent_channels)
-    parts.unet.load_state_dict(read_network(VideoUNet, folder / "unet").state_dict())
-    parts.resampler.load_state_dict(read_network(Resampler, folder / "resampler").state_dict())
-    states = [
-        optimiser.state_dict() for optimiser in optimisers_of(parts, settings.how.rate, settings.how.weight_decay)
-    ]
-    state = parts.state_dict()
-    checkpoint = Checkpoint(0, 0.0, state, state, states, unet_settings(work, settings))
-    write_checkpoint(work / "unet" / CHECKPOINT, checkpoint)
-
-
 def read_generator(work: Path, device: str) -> tuple[DynamiCrafter, Checkpoint]:
     """Return the generator with the averaged weights of the UNet's checkpoint, and that; training may still go on.
 
@@ -137,7 +114,7 @@ def read_part(kind: type[ModelMixin], work: Path, name: str) -> ModelMixin:
         InputError: that training was not finished yet.
     """
     folder = work / name / "model"
-    if not (folder / _WEIGHTS).is_file():
+    if not (folder / WEIGHTS).is_file():
         raise InputError(f"{folder} is missing: run 'python -m stereozero.world.training {name}' to its end first")
     return read_network(kind, folder)
 
@@ -150,9 +127,24 @@ def halved(backbone: DynamiCrafter) -> DynamiCrafter:
     return DynamiCrafter(modules, backbone.variant)
 
 
+def vae_settings(work: Path, settings: VaeSettings) -> dict[str, Any]:
+    """Return what a checkpoint of the VAE must agree with: the choices and, of an adopted one, where it came from."""
+    return asdict(settings) | origin(work / "vae")
+
+
 def unet_settings(work: Path, settings: UNetSettings) -> dict[str, Any]:
-    """Return what a checkpoint of the UNet must agree with: the choices, and the VAE whose latents it was made for."""
-    return asdict(settings) | {"made_for": {"vae": sha256_of(work / "vae" / "model" / _WEIGHTS)}}
+    """Return what a checkpoint of the UNet must agree with.
+
+    That is the choices, the VAE whose latents it was made for and, of an adopted one, where it came from.
+    """
+    made_for = {"vae": sha256_of(work / "vae" / "model" / WEIGHTS)}
+    return asdict(settings) | origin(work / "unet") | {"made_for": made_for}
+
+
+def origin(folder: Path) -> dict[str, Any]:
+    """Return what "adopt" noted in a training's folder: nothing where the training began from nothing."""
+    path = folder / ORIGIN
+    return {"grown_from": json.loads(path.read_text())} if path.is_file() else {}
 
 
 def _train_pool(work: Path) -> ClipPool:

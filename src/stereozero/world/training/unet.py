@@ -63,8 +63,8 @@ class UNetSettings:
         how: the descent.
     """
 
-    width: int = 32
-    channel_mult: tuple[int, ...] = (1, 2, 2)
+    width: int = 64
+    channel_mult: tuple[int, ...] = (1, 1, 1)
     attention_resolutions: tuple[int, ...] = (4, 2, 1)
     head_width: int = 16
     norm_groups: int = 8
@@ -72,12 +72,12 @@ class UNetSettings:
     resampler_width: int = 64
     resampler_layers: int = 2
     batch: int = 4
-    simple_share: float = 0.9
+    simple_share: float = 0.6
     slow_share: float = 0.6
     no_text: float = 0.07
     no_condition: float = 0.07
     bfloat16: bool = True
-    how: Optimisation = Optimisation(rate=3e-3)  # noqa: RUF009, it is frozen
+    how: Optimisation = Optimisation(rate=2e-3, fall=0.8)  # noqa: RUF009, it is frozen
 
 
 @dataclass(frozen=True, eq=False)

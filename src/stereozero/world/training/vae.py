@@ -1,6 +1,8 @@
 """Training of the embedded VAE, diffusers' AutoencoderKL, on single frames."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +25,9 @@ class VaeSettings:
         batch: frames a step.
         edges: weight of the error of neighbouring pixels' differences, which keeps edges sharp.
         regularity: weight of the KL divergence a latent number.
-        shifted: share of frames whose latents are moved by fractions of a cell before they are decoded.
+        equivariance: weight of the difference between moved latents and those of the moved picture, in variances.
+        noise: standard deviation of what is added to latents before they are decoded, in root mean squares of them.
+        moved: share of frames decoded from moved latents; the others are from latents of the moved picture.
         bfloat16: compute in bfloat16 where that is safe.
         how: the descent.
     """
@@ -34,9 +38,11 @@ class VaeSettings:
     batch: int = 8
     edges: float = 1.0
     regularity: float = 1e-4
-    shifted: float = 0.5
+    equivariance: float = 0.15
+    noise: float = 0.1
+    moved: float = 0.5
     bfloat16: bool = True
-    how: Optimisation = Optimisation(rate=3e-3)  # noqa: RUF009, it is frozen
+    how: Optimisation = Optimisation(rate=2e-3, fall=0.8)  # noqa: RUF009, it is frozen
 
 
 def build_vae(settings: VaeSettings) -> AutoencoderKL:
@@ -55,42 +61,62 @@ def build_vae(settings: VaeSettings) -> AutoencoderKL:
 
 
 class VaeTask:
-    """The VAE's losses on random frames; see :class:`~stereozero.world.training.loop.Task`."""
+    """The VAE's losses on random frames; see :class:`~stereozero.world.training.loop.Task`.
 
-    def __init__(self, pool: ClipPool, settings: VaeSettings):
+    Args:
+        pool: the clips.
+        settings: choices.
+        described: what a checkpoint must agree with to be gone on from, as JSON values.
+    """
+
+    def __init__(self, pool: ClipPool, settings: VaeSettings, described: Mapping[str, Any]):
         self.module = build_vae(settings)
-        self.settings = asdict(settings)
+        self.settings = dict(described)
         self._pool, self._choices = pool, settings
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """Return "loss" and its parts: "pixels", "edges" (mean absolute errors) and "kl"."""
+        """Return "loss" and its parts: "pixels", "edges" (mean absolute errors), "kl" and "equivariance"."""
         choices, device = self._choices, self.module.device
         rng = step_rng(choices.how.seed, step)
         pixels = draw_frames(self._pool, rng, choices.batch).to(device)  # (B, 3, H, W)
-        shifts = draw_shifts(rng, choices)  # (B, 2)
-        with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
-            posterior = self.module.encode(pixels).latent_dist
-            latents = posterior.sample()  # (B, C, h, w)
-            moved = torch.stack([shift(*pair) for pair in zip(latents, shifts, strict=True)])  # (B, C, h, w)
-            decoded = self.module.decode(moved).sample  # (B, 3, H, W)
-        factor = pixels.shape[-1] // latents.shape[-1]
+        factor = 2 ** (len(choices.widths) - 1)
+        shifts = draw_shifts(rng, choices.batch, factor)  # (B, 2)
         wanted = torch.stack([shift(*pair) for pair in zip(pixels, shifts * factor, strict=True)])  # (B, 3, H, W)
-        error = (decoded.float() - wanted)[..., factor:-factor, factor:-factor]  # without what came round the border
-        mean, variance = posterior.mean.float(), posterior.logvar.float()  # (B, C, h, w) each
-        kl = 0.5 * (mean.square() + variance.exp() - 1 - variance).mean()
-        parts = {"pixels": error.abs().mean(), "edges": edge_error(error), "kl": kl}
-        return {"loss": parts["pixels"] + choices.edges * parts["edges"] + choices.regularity * kl, **parts}
+        with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
+            posterior = self.module.encode(torch.cat([pixels, wanted])).latent_dist
+            latents = posterior.sample().float()  # (2 B, C, h, w)
+            moved, direct = self._moved(latents, shifts)  # (B, C, h, w) each
+            is_moved = torch.from_numpy(rng.random(choices.batch) < choices.moved).to(device)  # (B,)
+            shown = torch.where(is_moved[:, None, None, None], moved, direct)  # (B, C, h, w)
+            roughness = choices.noise * latents.detach().square().mean().sqrt()
+            decoded = self.module.decode(shown + roughness * torch.randn_like(shown)).sample  # (B, 3, H, W)
+        # Without what came round the border.
+        error = (decoded.float() - wanted)[..., factor:-factor, factor:-factor]
+        apart = (moved - direct)[..., 1:-1, 1:-1]
+        mean, variance = posterior.mean.float(), posterior.logvar.float()  # (2 B, C, h, w) each
+        parts = {
+            "pixels": error.abs().mean(),
+            "edges": edge_error(error),
+            "kl": 0.5 * (mean.square() + variance.exp() - 1 - variance).mean(),
+            "equivariance": apart.square().mean() / latents.var(dim=(0, 2, 3)).mean(),
+        }
+        weights = {"edges": choices.edges, "kl": choices.regularity, "equivariance": choices.equivariance}
+        return {"loss": sum(weights.get(name, 1.0) * part for name, part in parts.items()), **parts}
+
+    def _moved(self, latents: Tensor, shifts: np.ndarray) -> tuple[Tensor, Tensor]:
+        # Latents of pictures and of moved pictures (2 B, C, h, w) -> the former moved, and the latter.
+        still, direct = latents.chunk(2)
+        return torch.stack([shift(*pair) for pair in zip(still, shifts, strict=True)]), direct
 
 
-def draw_shifts(rng: np.random.Generator, settings: VaeSettings) -> np.ndarray:
-    """Return how far each frame's latents are moved down and right: (B, 2) cells, whole pixels, mostly less than 1.
+def draw_shifts(rng: np.random.Generator, count: int, factor: int) -> np.ndarray:
+    """Return how far each frame is moved down and right: (count, 2) cells of ``factor`` pixels, less than 1.
 
-    A decoder that is right for moved latents, too, makes latents that change smoothly when things move: easier for a
-    UNet to predict and for the stereo sampler to warp by fractions of a cell (after EQ-VAE, arXiv 2502.09509).
+    Latents that move as the picture does are easier for a UNet to predict and for the stereo sampler to warp by
+    fractions of a cell (after EQ-VAE, arXiv 2502.09509). It isn't enough that the decoder is right for moved latents:
+    so trained, latents interpolated half a cell away were half as far from those of the moved picture as unmoved ones.
     """
-    factor = 2 ** (len(settings.widths) - 1)
-    shifts = rng.integers(1 - factor, factor, size=(settings.batch, 2)) / factor
-    return np.where(rng.random(settings.batch)[:, None] < settings.shifted, shifts, 0.0)
+    return rng.integers(1 - factor, factor, size=(count, 2)) / factor
 
 
 def shift(picture: Tensor, distance: np.ndarray) -> Tensor:

@@ -1,0 +1,53 @@
+"""Going on from an exported generator: its networks are put where a training would have left them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from diffusers import AutoencoderKL
+from torch import nn
+
+from stereozero.artifacts import sha256_of, write_json
+from stereozero.backbones.dynamicrafter import ClipConditioner, Resampler, VideoUNet
+from stereozero.saved_networks import read_network
+from stereozero.world.training.checkpoints import Checkpoint, write_checkpoint
+from stereozero.world.training.loop import CHECKPOINT, Optimisation
+from stereozero.world.training.muon import optimisers_of
+from stereozero.world.training.stages import ORIGIN, WEIGHTS, unet_settings, vae_settings
+from stereozero.world.training.unet import GeneratorParts, UNetSettings
+from stereozero.world.training.vae import VaeSettings
+from stereozero.world.training.widening import widen
+
+
+def adopt_generator(work: Path, folder: Path) -> None:
+    """Put a model folder's networks where a training would have left them, to go on from them with new optimisers.
+
+    The VAE may be trained on, and the UNet; do the former first, because the latter is made for it. A UNet half as wide
+    as the settings say is widened. The folder may lack unet and resampler; then only VAE and encoders are put there.
+    """
+    vae = read_network(AutoencoderKL, folder / "vae").float().requires_grad_(True)
+    conditioner = read_network(ClipConditioner, folder / "conditioner").float()
+    vae.save_pretrained(work / "vae" / "model")
+    conditioner.save_pretrained(work / "clip" / "model")
+    write_json(work / "vae" / ORIGIN, {"sha256": sha256_of(folder / "vae" / WEIGHTS)})
+    _begin(work / "vae", vae, VaeSettings().how, vae_settings(work, VaeSettings()))
+    if (folder / "unet" / WEIGHTS).is_file():
+        _adopt_unet(work, folder, GeneratorParts(UNetSettings(), conditioner, vae.config.latent_channels))
+
+
+def _adopt_unet(work: Path, folder: Path, parts: GeneratorParts) -> None:
+    adopted = read_network(VideoUNet, folder / "unet").float()
+    if adopted.config.model_channels == parts.unet.config.model_channels:
+        parts.unet.load_state_dict(adopted.state_dict())
+    else:
+        widen(adopted, parts.unet)
+    parts.resampler.load_state_dict(read_network(Resampler, folder / "resampler").state_dict())
+    described = {"model_channels": adopted.config.model_channels, "sha256": sha256_of(folder / "unet" / WEIGHTS)}
+    write_json(work / "unet" / ORIGIN, described)
+    _begin(work / "unet", parts, UNetSettings().how, unet_settings(work, UNetSettings()))
+
+
+def _begin(folder: Path, module: nn.Module, how: Optimisation, settings: Mapping[str, Any]) -> None:
+    states = [optimiser.state_dict() for optimiser in optimisers_of(module, how.rate, how.weight_decay)]
+    weights = module.state_dict()
+    write_checkpoint(folder / CHECKPOINT, Checkpoint(0, 0.0, weights, weights, states, settings))
