@@ -1,5 +1,7 @@
 """Measures of generated clips, on clips of which the answer is known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from stereozero.world.training.evaluation import (
     colour_kept,
     direction_figures,
     follow,
+    latents_apart,
     measured_direction,
     rendered_like,
     retrieval,
@@ -93,3 +96,23 @@ def test_pictures_and_card_are_written(tmp_path, pool, videos):
     assert "| vae | 1,234 | 5 | 1 |" in card
     assert "| first frame at most 2 dB below the VAE's | 1.5 dB | 1.5 dB |" in card
     assert "| 3 of 4 | 3 of 4 |" in card
+
+
+class AveragingVae:
+    """A VAE whose latents are pixels averaged over cells of 4 x 4, or drawn anew for every picture."""
+
+    def __init__(self, *, is_random: bool):
+        self.config = SimpleNamespace(block_out_channels=(1, 1, 1))
+        self.device = torch.device("cpu")
+        self._is_random = is_random
+
+    def encode(self, pixels):
+        means = torch.nn.functional.avg_pool2d(pixels, 4)  # (N, 3, h, w)
+        means = torch.randn_like(means) if self._is_random else means
+        return SimpleNamespace(latent_dist=SimpleNamespace(mean=means))
+
+
+def test_latents_that_move_as_the_picture_are_told_from_others(pool):
+    moving, random = (latents_apart(AveragingVae(is_random=flag), pool) for flag in (False, True))
+    assert moving["simple"] < 0.1
+    assert 1.2 < random["simple"] < 1.8  # 1 of the unrelated one, and half as much of two neighbours' mean

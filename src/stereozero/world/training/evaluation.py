@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from torch import Tensor
 
 from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter
 from stereozero.diffusion.backbone import ClipRequest
@@ -18,7 +19,7 @@ from stereozero.metrics.flicker import flicker_of_view
 from stereozero.world import KINDS, Scene, render_clip
 from stereozero.world.training.clip import similarities
 from stereozero.world.training.data import ClipPool, scene_of, to_frames, to_pixels
-from stereozero.world.training.vae import psnr, reconstruct
+from stereozero.world.training.vae import psnr, reconstruct, shift
 
 _LEAST_SHIFT = 5.0  # shift over a clip that counts as movement [percent of width]; the world's objects move 12 to 23
 _LEAST_GROWTH = 0.1  # growth (log) over a clip that counts as coming closer or going away; the world's is 0.25 to 0.35
@@ -47,6 +48,20 @@ def vae_figures(vae: AutoencoderKL, pool: ClipPool) -> dict[str, float]:
     values = psnr(reconstruct(vae, pixels), pixels).numpy()  # (N,)
     means = {kind: float(values[index :: len(KINDS)].mean()) for index, kind in enumerate(KINDS)}
     return {**means, "all": float(values.mean()), "worst": float(values.min())}
+
+
+@torch.no_grad()
+def latents_apart(vae: AutoencoderKL, pool: ClipPool) -> dict[str, float]:
+    """Return how far latents moved by half a cell are from those of the picture moved as far, a kind of scene.
+
+    Mean squared difference over the latents' variance; 0 for latents that move as the picture does, 2 for unrelated
+    ones. Cells at the border, where the picture came round, are left out.
+    """
+    pixels = to_pixels(pool.videos[:, 0])  # (N, 3, H, W)
+    latents, moved = (_means(vae, frames) for frames in (pixels, pixels.roll(_cell(vae) // 2, dims=3)))
+    interpolated = torch.stack([shift(picture, np.array([0.0, 0.5])) for picture in latents])  # (N, C, h, w)
+    apart = (interpolated - moved)[..., 3:-3].square().mean(dim=(1, 2, 3)) / latents.var()  # (N,)
+    return {kind: float(apart[index :: len(KINDS)].mean()) for index, kind in enumerate(KINDS)}
 
 
 @torch.no_grad()
@@ -180,6 +195,15 @@ def _main_mask(scene: Scene, shape: Sequence[int]) -> np.ndarray:
 
 def _said(scene: Scene) -> str:
     return scene.layers[scene.main].direction
+
+
+def _cell(vae: AutoencoderKL) -> int:
+    return 2 ** (len(vae.config.block_out_channels) - 1)
+
+
+def _means(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
+    # (N, 3, H, W) -> (N, C, h, w)
+    return torch.cat([vae.encode(part.to(vae.device)).latent_dist.mean.cpu() for part in pixels.split(16)])
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ from stereozero.world.training.data import ClipPool, to_frames, to_pixels
 from stereozero.world.training.evaluation import (
     SamplingSettings,
     generator_figures,
+    latents_apart,
     rendered_like,
     sample_clips,
     vae_figures,
@@ -49,6 +50,7 @@ def evaluate(
         **known,
         "sampling": asdict(settings),
         "vae_psnr": vae_figures(backbone.modules.vae, pool),
+        "latents_apart": latents_apart(backbone.modules.vae, pool),
         "generator": {
             kind: generator_figures(backbone, pool, videos, range(first, len(videos), len(KINDS)))
             for first, kind in enumerate(KINDS)
