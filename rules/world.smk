@@ -2,7 +2,7 @@
 # A training saves as it goes. What Snakemake follows are markers, so that a failed part loses no checkpoint.
 
 TRAININGS = {
-    "generator": ["vae", "clip", "unet", "evaluate", "export"],
+    "generator": ["vae", "decoder", "clip", "unet", "evaluate", "export"],
     "depth": ["depth-vae", "depth", "evaluate-depth", "export-depth"],
     "features": ["features-clip", "features-dino", "evaluate-features", "export-features"],
     "image": ["image-unet", "export-image"],  # with what models/generator holds

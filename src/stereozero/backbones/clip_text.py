@@ -20,7 +20,6 @@ class ClipTokenizer:
     """
 
     def __init__(self, context_length: int, known: Sequence[int] | None = None):
-        self.context_length = context_length
         self._tokenizer = SimpleTokenizer(context_length=context_length)
         self._known = None if known is None else torch.tensor(known)
 

@@ -15,6 +15,7 @@ from stereozero.world.training.evaluation import (
     measured_direction,
     rendered_like,
     retrieval,
+    shape_kept,
 )
 from stereozero.world.training.report import draw_losses, draw_samples, write_card
 
@@ -57,6 +58,15 @@ def test_colour_is_kept_by_the_rendered_clip_and_lost_by_a_grey_one(pool, videos
     assert colour_kept(scene, faded, videos[0]) < 0.3
 
 
+def test_shape_is_kept_by_rendered_clips_and_lost_by_a_grey_one(pool, videos):
+    scenes = [scene_of(pool.settings, index) for index in range(0, 20, 2)]
+    kept = [shape_kept(scene, video, video) for scene, video in zip(scenes, videos[:20:2], strict=True)]
+    assert np.mean(kept) > 0.75
+    gone = videos[0].copy()
+    gone[-1] = gone[-1].mean(axis=-1, keepdims=True).astype(np.uint8)
+    assert shape_kept(scenes[0], gone, videos[0]) < 0.5
+
+
 class OracleModel:
     """Stands for an encoder that knows the answer: the picture's number is in its first pixel, the text's in it."""
 
@@ -86,6 +96,8 @@ def test_pictures_and_card_are_written(tmp_path, pool, videos):
         "direction_right": 3,
         "direction_counted": 4,
         "colour_kept": 0.9,
+        "shape_kept": 0.7,
+        "shape_kept_truth": 0.8,
         "flicker": 1.2,
         "flicker_truth": 0.5,
     }
@@ -102,7 +114,6 @@ class AveragingVae:
     """A VAE whose latents are pixels averaged over cells of 4 x 4, or drawn anew for every picture."""
 
     def __init__(self, *, is_random: bool):
-        self.config = SimpleNamespace(block_out_channels=(1, 1, 1))
         self.device = torch.device("cpu")
         self._is_random = is_random
 

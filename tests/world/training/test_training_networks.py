@@ -17,12 +17,15 @@ from stereozero.world.training.loop import Optimisation, Task, Training
 from stereozero.world.training.stages import halved
 from stereozero.world.training.unet import FAST, SLOW, VARIANT, UNetSettings, UNetTask, draw_clips, spread_times
 from stereozero.world.training.vae import (
+    DecoderSettings,
+    DecoderTask,
     VaeSettings,
     VaeTask,
     build_vae,
     draw_shifts,
     edge_error,
     finish_vae,
+    mean_latents,
     psnr,
     reconstruct,
     shift,
@@ -63,6 +66,15 @@ def losses_of(task: Task, steps: int, folder) -> list[float]:
 def test_a_few_steps_make_the_vae_better(pool, tmp_path):
     losses = losses_of(VaeTask(pool, VAE, asdict(VAE)), 15, tmp_path)
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+def test_the_decoder_alone_gets_better_and_latents_stay(pool, tmp_path):
+    vae, pixels = build_vae(VAE), to_pixels(pool.videos[:4, 0])
+    before = mean_latents(vae, pixels)
+    choices = DecoderSettings(batch=4)
+    losses = losses_of(DecoderTask(pool, choices, vae, asdict(choices)), 15, tmp_path)
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+    assert torch.equal(mean_latents(vae, pixels), before)
 
 
 def test_a_few_steps_make_the_encoder_better(pool, tmp_path):

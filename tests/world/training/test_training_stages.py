@@ -59,7 +59,9 @@ def test_only_an_evaluated_generator_is_exported(adopted, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("part", ["unet", "evaluate", "export"])
-def test_what_must_be_trained_before_is_named(tmp_path, part):
-    with pytest.raises(SystemExit, match=r"stereozero.world.training vae"):
+@pytest.mark.parametrize(
+    ("part", "before"), [("unet", "vae"), ("decoder", "vae"), ("evaluate", "decoder"), ("export", "decoder")]
+)
+def test_what_must_be_trained_before_is_named(tmp_path, part, before):
+    with pytest.raises(SystemExit, match=rf"stereozero.world.training {before}'"):
         main([part, "--work-dir", str(tmp_path)])

@@ -12,7 +12,7 @@ import open_clip
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from torch import Tensor
+from torch import Tensor, nn
 
 from stereozero.backbones.clip_image import prepare_image
 from stereozero.backbones.clip_text import UNKNOWN, ClipTokenizer
@@ -44,6 +44,7 @@ class ClipConditioner(ModelMixin, ConfigMixin):
         self.tokenizer = ClipTokenizer(self.model.context_length, known_tokens)
         if known_tokens is not None:
             self.model.token_embedding.padding_idx = UNKNOWN  # which keeps gradients from it
+            nn.init.zeros_(self.model.token_embedding.weight[UNKNOWN])
 
     def tokenize(self, prompts: Sequence[str]) -> Tensor:
         """Return (B, context length) int64 tokens: start, words, end, padding.

@@ -1,9 +1,9 @@
 """``python -m stereozero.world.training``: train the embedded models, one network a call.
 
-The generator in this order: vae, clip, unet, evaluate, export. The depth model: depth-vae, depth, evaluate-depth,
-export-depth. The feature models: features-clip and features-dino, evaluate-features, export-features. The image model,
-with the exported generator's encoders: image-unet, export-image. Each training saves as it goes and goes on where it
-was saved; "adopt" prepares going on from an exported generator, whose UNet may be half as wide.
+The generator in this order: vae, decoder, clip, unet, evaluate, export. The depth model: depth-vae, depth,
+evaluate-depth, export-depth. The feature models: features-clip and features-dino, evaluate-features, export-features.
+The image model, with the exported generator's encoders: image-unet, export-image. Each training saves as it goes and
+goes on where it was saved; "adopt" prepares going on from an exported generator, whose UNet may be half as wide.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from stereozero.world.training import adoption, depth_stages, features_stages, i
 
 TRAININGS = {
     "vae": stages.train_vae,
+    "decoder": stages.train_decoder,
     "clip": stages.train_clip,
     "unet": stages.train_unet,
     depth_stages.VAE: depth_stages.train_depth_vae,

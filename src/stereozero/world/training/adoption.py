@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusers import AutoencoderKL
+from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from torch import nn
 
 from stereozero.artifacts import sha256_of, write_json
@@ -13,36 +14,40 @@ from stereozero.saved_networks import read_network
 from stereozero.world.training.checkpoints import Checkpoint, write_checkpoint
 from stereozero.world.training.loop import CHECKPOINT, Optimisation
 from stereozero.world.training.muon import optimisers_of
-from stereozero.world.training.stages import ORIGIN, WEIGHTS, unet_settings, vae_settings
+from stereozero.world.training.stages import ORIGIN, decoder_settings, unet_settings, vae_settings
 from stereozero.world.training.unet import GeneratorParts, UNetSettings
-from stereozero.world.training.vae import VaeSettings
+from stereozero.world.training.vae import DecoderSettings, VaeSettings, only_decoder_trained
 from stereozero.world.training.widening import widen
 
 
 def adopt_generator(work: Path, folder: Path) -> None:
     """Put a model folder's networks where a training would have left them, to go on from them with new optimisers.
 
-    The VAE may be trained on, and the UNet; do the former first, because the latter is made for it. A UNet half as wide
-    as the settings say is widened. The folder may lack unet and resampler; then only VAE and encoders are put there.
+    The VAE may be trained on, its decoder, and the UNet; do the first before the others, because they are made for it.
+    A UNet half as wide as the settings say is widened. The folder may lack unet and resampler; then only VAE and
+    encoders are put there.
     """
-    vae = read_network(AutoencoderKL, folder / "vae").float().requires_grad_(True)
-    conditioner = read_network(ClipConditioner, folder / "conditioner").float()
+    vae = read_network(AutoencoderKL, folder / "vae").requires_grad_(True)
+    conditioner = read_network(ClipConditioner, folder / "conditioner")
     vae.save_pretrained(work / "vae" / "model")
     conditioner.save_pretrained(work / "clip" / "model")
-    write_json(work / "vae" / ORIGIN, {"sha256": sha256_of(folder / "vae" / WEIGHTS)})
+    write_json(work / "vae" / ORIGIN, {"sha256": sha256_of(folder / "vae" / SAFETENSORS_WEIGHTS_NAME)})
     _begin(work / "vae", vae, VaeSettings().how, vae_settings(work, VaeSettings()))
-    if (folder / "unet" / WEIGHTS).is_file():
+    vae.save_pretrained(work / "decoder" / "model")
+    described = decoder_settings(work, DecoderSettings())
+    _begin(work / "decoder", only_decoder_trained(vae), DecoderSettings().how, described)
+    if (folder / "unet" / SAFETENSORS_WEIGHTS_NAME).is_file():
         _adopt_unet(work, folder, GeneratorParts(UNetSettings(), conditioner, vae.config.latent_channels))
 
 
 def _adopt_unet(work: Path, folder: Path, parts: GeneratorParts) -> None:
-    adopted = read_network(VideoUNet, folder / "unet").float()
-    if adopted.config.model_channels == parts.unet.config.model_channels:
-        parts.unet.load_state_dict(adopted.state_dict())
-    else:
-        widen(adopted, parts.unet)
+    adopted = read_network(VideoUNet, folder / "unet")
+    widen(adopted, parts.unet)
     parts.resampler.load_state_dict(read_network(Resampler, folder / "resampler").state_dict())
-    described = {"model_channels": adopted.config.model_channels, "sha256": sha256_of(folder / "unet" / WEIGHTS)}
+    described = {
+        "model_channels": adopted.config.model_channels,
+        "sha256": sha256_of(folder / "unet" / SAFETENSORS_WEIGHTS_NAME),
+    }
     write_json(work / "unet" / ORIGIN, described)
     _begin(work / "unet", parts, UNetSettings().how, unet_settings(work, UNetSettings()))
 

@@ -7,7 +7,7 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from stereozero.backbones.clip_image import prepare_image
-from stereozero.backbones.clip_text import UNKNOWN, known_tokens
+from stereozero.backbones.clip_text import known_tokens
 from stereozero.backbones.dynamicrafter import ClipConditioner
 from stereozero.world import VOCABULARY
 from stereozero.world.training.data import ClipPool, step_rng, to_pixels
@@ -64,10 +64,7 @@ def build_conditioner(settings: ClipSettings) -> ClipConditioner:
         "heads": settings.text_width // settings.head_width,
         "layers": settings.text_layers,
     }
-    conditioner = ClipConditioner(settings.embed_dim, vision, text, known_tokens=known)
-    with torch.no_grad():
-        conditioner.model.token_embedding.weight[UNKNOWN] = 0
-    return conditioner
+    return ClipConditioner(settings.embed_dim, vision, text, known_tokens=known)
 
 
 class ClipTask:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKLTemporalDecoder
+from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 
 from stereozero.artifacts import atomic_path, sha256_of, write_json
 from stereozero.depth.depthcrafter import DepthCrafter, DepthCrafterNetworks
@@ -36,7 +37,6 @@ VAE, MODEL = "depth-vae", "depth"
 STEPS = {VAE: 2500, MODEL: 10000}
 """Steps of each training, unless others are asked for. None has yet been taken for as many."""
 
-_WEIGHTS = "diffusion_pytorch_model.safetensors"
 _SCALE_CLIPS = 32  # clips from which the latents' scale is taken
 _PICTURES = 4  # clips that are drawn
 
@@ -107,7 +107,7 @@ def halved(model: DepthCrafter) -> DepthCrafter:
 
 def _described(work: Path, settings: DepthSettings) -> dict[str, Any]:
     """Return what a checkpoint must agree with: the choices, and the VAE whose latents it was made for."""
-    return asdict(settings) | {"made_for": {"vae": sha256_of(work / VAE / "model" / _WEIGHTS)}}
+    return asdict(settings) | {"made_for": {"vae": sha256_of(work / VAE / "model" / SAFETENSORS_WEIGHTS_NAME)}}
 
 
 def _figures(work: Path, checkpoint: Checkpoint) -> dict:

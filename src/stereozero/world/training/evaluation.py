@@ -19,7 +19,8 @@ from stereozero.metrics.flicker import flicker_of_view
 from stereozero.world import KINDS, Scene, render_clip
 from stereozero.world.training.clip import similarities
 from stereozero.world.training.data import ClipPool, scene_of, to_frames, to_pixels
-from stereozero.world.training.vae import psnr, reconstruct, shift
+from stereozero.world.training.outline import has_colour, largest_part, overlap
+from stereozero.world.training.vae import mean_latents, psnr, reconstruct, shifted
 
 _LEAST_SHIFT = 5.0  # shift over a clip that counts as movement [percent of width]; the world's objects move 12 to 23
 _LEAST_GROWTH = 0.1  # growth (log) over a clip that counts as coming closer or going away; the world's is 0.25 to 0.35
@@ -45,23 +46,23 @@ class SamplingSettings:
 def vae_figures(vae: AutoencoderKL, pool: ClipPool) -> dict[str, float]:
     """Return the PSNR [dB] of reconstructions of every clip's middle frame: mean a kind of scene, and the least."""
     pixels = to_pixels(pool.videos[:, pool.settings.frames // 2])  # (N, 3, H, W)
-    values = psnr(reconstruct(vae, pixels), pixels).numpy()  # (N,)
-    means = {kind: float(values[index :: len(KINDS)].mean()) for index, kind in enumerate(KINDS)}
-    return {**means, "all": float(values.mean()), "worst": float(values.min())}
+    values = psnr(reconstruct(vae, pixels), pixels)  # (N,)
+    return {**_a_kind(values), "all": float(values.mean()), "worst": float(values.min())}
 
 
 @torch.no_grad()
 def latents_apart(vae: AutoencoderKL, pool: ClipPool) -> dict[str, float]:
     """Return how far latents moved by half a cell are from those of the picture moved as far, a kind of scene.
 
-    Mean squared difference over the latents' variance; 0 for latents that move as the picture does, 2 for unrelated
+    Mean squared difference over the latents' variance; 0 for latents that move as the picture does, 1.5 for unrelated
     ones. Cells at the border, where the picture came round, are left out.
     """
     pixels = to_pixels(pool.videos[:, 0])  # (N, 3, H, W)
-    latents, moved = (_means(vae, frames) for frames in (pixels, pixels.roll(_cell(vae) // 2, dims=3)))
-    interpolated = torch.stack([shift(picture, np.array([0.0, 0.5])) for picture in latents])  # (N, C, h, w)
-    apart = (interpolated - moved)[..., 3:-3].square().mean(dim=(1, 2, 3)) / latents.var()  # (N,)
-    return {kind: float(apart[index :: len(KINDS)].mean()) for index, kind in enumerate(KINDS)}
+    latents = mean_latents(vae, pixels)  # (N, C, h, w)
+    cell = pixels.shape[-1] // latents.shape[-1]
+    moved = mean_latents(vae, pixels.roll(cell // 2, dims=3))  # (N, C, h, w)
+    interpolated = shifted(latents, np.tile([0.0, 0.5], (len(latents), 1)))  # (N, C, h, w)
+    return _a_kind((interpolated - moved)[..., 3:-3].square().mean(dim=(1, 2, 3)) / latents.var())
 
 
 @torch.no_grad()
@@ -97,7 +98,8 @@ def generator_figures(
     input image, ``last_frame`` that of generated last frames against the rendered clip's, ``still_last_frame`` what a
     video that never moves would have there. ``direction_right`` of ``direction_counted`` clips move as their caption
     says; ``direction_right_truth`` is how many of the rendered clips are told right by the same measurement.
-    ``colour_kept`` is the mean of :func:`colour_kept`; ``flicker`` and ``flicker_truth`` are 8-bit levels.
+    ``colour_kept`` is the mean of :func:`colour_kept`, ``shape_kept`` that of :func:`shape_kept` and
+    ``shape_kept_truth`` the rendered clips' own; ``flicker`` and ``flicker_truth`` are 8-bit levels.
     """
     truth, made = rendered_like(pool, videos)[clips], videos[clips]
     firsts = to_pixels(pool.videos[clips, 0])  # (N, 3, H, W)
@@ -109,6 +111,8 @@ def generator_figures(
         "still_last_frame": float(psnr(firsts, to_pixels(truth[:, -1])).mean()),
         **direction_figures(scenes, made, truth),
         "colour_kept": float(np.mean([colour_kept(*each) for each in zip(scenes, made, truth, strict=True)])),
+        "shape_kept": _mean_shape_kept(scenes, made, truth),
+        "shape_kept_truth": _mean_shape_kept(scenes, truth, truth),
         "flicker": _flicker(made),
         "flicker_truth": _flicker(truth),
     }
@@ -176,15 +180,35 @@ def colour_kept(scene: Scene, video: np.ndarray, truth: np.ndarray) -> float:
         The smaller of both areas over the larger, 1 for a perfect clip; 0 where the colour is gone. Pixels count whose
         distance from the colour is below a fifth of the range.
     """
-    colour = np.median(truth[0][_main_mask(scene, truth.shape)], axis=0)  # (3,)
-    areas = [(np.linalg.norm(clip[-1].astype(np.float32) - colour, axis=2) < 255 / 5).sum() for clip in (video, truth)]
+    colour = _main_colour(scene, truth)
+    areas = [has_colour(clip[-1], colour).sum() for clip in (video, truth)]
     return float(min(areas) / max(1, *areas))
+
+
+def shape_kept(scene: Scene, video: np.ndarray, truth: np.ndarray) -> float:
+    """Return how well the main object's outline in the last frame fits that in the first, :func:`overlap`.
+
+    Args:
+        scene: names the main object.
+        video: (F, H, W, 3) uint8 RGB.
+        truth: the rendered clip, which tells the object's colour; (F, H, W, 3) uint8 RGB.
+
+    Returns:
+        1 for the same shape, however large and wherever it is. Even of rendered clips it isn't 1, since outlines are
+        cut out by colour: of a patterned or partly hidden object not all is found.
+    """
+    colour = _main_colour(scene, truth)
+    return overlap(*(largest_part(has_colour(frame, colour)) for frame in (video[0], video[-1])))
 
 
 def _points_of_main(scene: Scene, shape: Sequence[int]) -> np.ndarray:
     mask = _main_mask(scene, shape)
     rows, columns = np.nonzero(mask)
     return np.stack([columns, rows], axis=1)
+
+
+def _main_colour(scene: Scene, truth: np.ndarray) -> np.ndarray:
+    return np.median(truth[0][_main_mask(scene, truth.shape)], axis=0)  # (3,)
 
 
 def _main_mask(scene: Scene, shape: Sequence[int]) -> np.ndarray:
@@ -197,13 +221,9 @@ def _said(scene: Scene) -> str:
     return scene.layers[scene.main].direction
 
 
-def _cell(vae: AutoencoderKL) -> int:
-    return 2 ** (len(vae.config.block_out_channels) - 1)
-
-
-def _means(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
-    # (N, 3, H, W) -> (N, C, h, w)
-    return torch.cat([vae.encode(part.to(vae.device)).latent_dist.mean.cpu() for part in pixels.split(16)])
+def _a_kind(values: Tensor) -> dict[str, float]:
+    # One value a clip (N,) -> the mean a kind of scene; the kinds take turns.
+    return {kind: float(values[index :: len(KINDS)].mean()) for index, kind in enumerate(KINDS)}
 
 
 @torch.no_grad()
@@ -217,6 +237,10 @@ def _sample(backbone: DynamiCrafter, requests: Sequence[ClipRequest], settings: 
         latents = now
     pixels = backbone.decode_latents(latents) * 2 - 1  # (B, F, 3, H, W)
     return to_frames(pixels.flatten(0, 1)).reshape(*pixels.shape[:2], height, width, 3)
+
+
+def _mean_shape_kept(scenes: Sequence[Scene], videos: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.mean([shape_kept(*each) for each in zip(scenes, videos, truth, strict=True)]))
 
 
 def _flicker(videos: np.ndarray) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as nnf
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from torch import Tensor
 
 from stereozero.artifacts import atomic_path, sha256_of
@@ -31,7 +32,6 @@ STEPS = {"image-unet": 1500}
 """Steps of the training, unless others are asked for."""
 
 GENERATOR = Path("models/generator")
-_WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def train_image_unet(work: Path, steps: int, device: str) -> None:
         _exported(kind, name) for kind, name in ((AutoencoderKL, "vae"), (ClipConditioner, "conditioner"))
     )
     settings = ImageUNetSettings()
-    made_for = {name: sha256_of(GENERATOR / name / _WEIGHTS) for name in ("vae", "conditioner")}
+    made_for = {name: sha256_of(GENERATOR / name / SAFETENSORS_WEIGHTS_NAME) for name in ("vae", "conditioner")}
     described = asdict(settings) | {"made_for": made_for}
     task = ImageUNetTask(open_pool(work / "pool", PoolSettings()), settings, vae, conditioner, described)
     training = Training(task, settings.how, work / "image-unet", device)
@@ -195,6 +195,6 @@ def _card(training: Training, described: Mapping[str, Any]) -> list[str]:
 
 def _exported(kind: type, name: str) -> torch.nn.Module:
     folder = GENERATOR / name
-    if not (folder / _WEIGHTS).is_file():
+    if not (folder / SAFETENSORS_WEIGHTS_NAME).is_file():
         raise InputError(f"{folder} is missing: export the generator first, and start this in the repository's root")
     return read_network(kind, folder)

@@ -160,6 +160,9 @@ def _aims(figures: Mapping[str, Any]) -> list[str]:
             f"{one['direction_right']} of {one['direction_counted']}" for one in made
         ],
         "colour kept to the last frame (1 is all of it)": [f"{one['colour_kept']:.2f}" for one in made],
+        "shape kept to the last frame (rendered clips, cut out the same way)": [
+            f"{one['shape_kept']:.2f} ({one['shape_kept_truth']:.2f})" for one in made
+        ],
         "no more flicker than rendered clips": [
             f"{one['flicker']:.1f} against {one['flicker_truth']:.1f}" for one in made
         ],

@@ -1,7 +1,7 @@
 """The parts of the generator's training, from files to files under one working folder.
 
-``pool/`` rendered clips; ``vae/``, ``clip/``, ``unet/``: checkpoint, loss table and, when a training has ended, the
-network under ``model/``; ``evaluation/``: figures and pictures.
+``pool/`` rendered clips; ``vae/``, ``decoder/``, ``clip/``, ``unet/``: checkpoint, loss table and, when a training has
+ended, the network under ``model/``; ``evaluation/``: figures and pictures.
 """
 
 import copy
@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, ModelMixin
+from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 
 from stereozero.artifacts import sha256_of
 from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter
@@ -24,14 +25,13 @@ from stereozero.world.training.data import ClipPool, PoolSettings, draw_frames, 
 from stereozero.world.training.evaluation import SamplingSettings, retrieval
 from stereozero.world.training.loop import CHECKPOINT, Training
 from stereozero.world.training.unet import GeneratorParts, UNetSettings, UNetTask
-from stereozero.world.training.vae import VaeSettings, VaeTask, finish_vae
+from stereozero.world.training.vae import DecoderSettings, DecoderTask, VaeSettings, VaeTask, finish_vae
 
-STEPS = {"vae": 2100, "clip": 1150, "unet": 12000}
+STEPS = {"vae": 2100, "decoder": 1500, "clip": 1150, "unet": 12000}
 """Steps of each training, unless others are asked for."""
 
 HELD_OUT = PoolSettings(clips=96, split="held-out")
 _SCALE_FRAMES = 256  # frames from which the latents' scale is taken
-WEIGHTS = "diffusion_pytorch_model.safetensors"
 ORIGIN = "grown_from.json"
 
 
@@ -41,6 +41,15 @@ def train_vae(work: Path, steps: int, device: str) -> None:
     vae = Training(VaeTask(pool, settings, vae_settings(work, settings)), settings.how, work / "vae", device).run(steps)
     finish_vae(vae, draw_frames(pool, step_rng(settings.how.seed, steps), _SCALE_FRAMES))
     vae.save_pretrained(work / "vae" / "model")
+
+
+def train_decoder(work: Path, steps: int, device: str) -> None:
+    """Train the VAE's decoder on, for latents as they are; the VAE must have been trained before."""
+    settings = DecoderSettings()
+    task = DecoderTask(
+        _train_pool(work), settings, read_part(AutoencoderKL, work, "vae"), decoder_settings(work, settings)
+    )
+    Training(task, settings.how, work / "decoder", device).run(steps).save_pretrained(work / "decoder" / "model")
 
 
 def train_clip(work: Path, steps: int, device: str) -> None:
@@ -85,6 +94,7 @@ def export_generator(work: Path, folder: Path) -> None:
         }
         for name, network, state in (
             ("vae", backbone.modules.vae, read_checkpoint(work / "vae" / CHECKPOINT)),
+            ("decoder", backbone.modules.vae.decoder, read_checkpoint(work / "decoder" / CHECKPOINT)),
             ("clip", backbone.modules.conditioner, read_checkpoint(work / "clip" / CHECKPOINT)),
             ("unet", torch.nn.ModuleList([backbone.modules.unet, backbone.modules.resampler]), checkpoint),
         )
@@ -97,9 +107,9 @@ def read_generator(work: Path, device: str) -> tuple[DynamiCrafter, Checkpoint]:
     """Return the generator with the averaged weights of the UNet's checkpoint, and that; training may still go on.
 
     Raises:
-        InputError: a training has not begun or, for VAE and encoders, not ended.
+        InputError: a training has not begun or, for VAE, decoder and encoders, not ended.
     """
-    vae, conditioner = read_part(AutoencoderKL, work, "vae"), read_part(ClipConditioner, work, "clip")
+    vae, conditioner = read_part(AutoencoderKL, work, "decoder"), read_part(ClipConditioner, work, "clip")
     checkpoint = read_checkpoint(work / "unet" / CHECKPOINT)
     parts = GeneratorParts(UNetSettings(), conditioner, vae.config.latent_channels)
     parts.load_state_dict(checkpoint.average)
@@ -114,7 +124,7 @@ def read_part(kind: type[ModelMixin], work: Path, name: str) -> ModelMixin:
         InputError: that training was not finished yet.
     """
     folder = work / name / "model"
-    if not (folder / WEIGHTS).is_file():
+    if not (folder / SAFETENSORS_WEIGHTS_NAME).is_file():
         raise InputError(f"{folder} is missing: run 'python -m stereozero.world.training {name}' to its end first")
     return read_network(kind, folder)
 
@@ -137,14 +147,22 @@ def unet_settings(work: Path, settings: UNetSettings) -> dict[str, Any]:
 
     That is the choices, the VAE whose latents it was made for and, of an adopted one, where it came from.
     """
-    made_for = {"vae": sha256_of(work / "vae" / "model" / WEIGHTS)}
-    return asdict(settings) | origin(work / "unet") | {"made_for": made_for}
+    return asdict(settings) | origin(work / "unet") | _made_for(work)
+
+
+def decoder_settings(work: Path, settings: DecoderSettings) -> dict[str, Any]:
+    """Return what a checkpoint of the decoder must agree with: the choices, and the VAE whose decoder it was."""
+    return asdict(settings) | _made_for(work)
 
 
 def origin(folder: Path) -> dict[str, Any]:
     """Return what "adopt" noted in a training's folder: nothing where the training began from nothing."""
     path = folder / ORIGIN
     return {"grown_from": json.loads(path.read_text())} if path.is_file() else {}
+
+
+def _made_for(work: Path) -> dict[str, Any]:
+    return {"made_for": {"vae": sha256_of(work / "vae" / "model" / SAFETENSORS_WEIGHTS_NAME)}}
 
 
 def _train_pool(work: Path) -> ClipPool:

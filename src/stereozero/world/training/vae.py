@@ -1,4 +1,4 @@
-"""Training of the embedded VAE, diffusers' AutoencoderKL, on single frames."""
+"""Training of the embedded VAE, diffusers' AutoencoderKL, on single frames; then of its decoder alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,35 +78,111 @@ class VaeTask:
         """Return "loss" and its parts: "pixels", "edges" (mean absolute errors), "kl" and "equivariance"."""
         choices, device = self._choices, self.module.device
         rng = step_rng(choices.how.seed, step)
-        pixels = draw_frames(self._pool, rng, choices.batch).to(device)  # (B, 3, H, W)
         factor = 2 ** (len(choices.widths) - 1)
-        shifts = draw_shifts(rng, choices.batch, factor)  # (B, 2)
-        wanted = torch.stack([shift(*pair) for pair in zip(pixels, shifts * factor, strict=True)])  # (B, 3, H, W)
+        pixels, wanted, shifts = draw_moved(self._pool, rng, choices.batch, factor, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
             posterior = self.module.encode(torch.cat([pixels, wanted])).latent_dist
             latents = posterior.sample().float()  # (2 B, C, h, w)
-            moved, direct = self._moved(latents, shifts)  # (B, C, h, w) each
-            is_moved = torch.from_numpy(rng.random(choices.batch) < choices.moved).to(device)  # (B,)
-            shown = torch.where(is_moved[:, None, None, None], moved, direct)  # (B, C, h, w)
+            still, direct = latents.chunk(2)  # of the pictures and of the moved pictures, (B, C, h, w) each
+            moved = shifted(still, shifts)  # (B, C, h, w)
+            shown = some_of(rng, choices.moved, moved, direct)  # (B, C, h, w)
             roughness = choices.noise * latents.detach().square().mean().sqrt()
             decoded = self.module.decode(shown + roughness * torch.randn_like(shown)).sample  # (B, 3, H, W)
-        # Without what came round the border.
-        error = (decoded.float() - wanted)[..., factor:-factor, factor:-factor]
         apart = (moved - direct)[..., 1:-1, 1:-1]
         mean, variance = posterior.mean.float(), posterior.logvar.float()  # (2 B, C, h, w) each
         parts = {
-            "pixels": error.abs().mean(),
-            "edges": edge_error(error),
+            **picture_errors(decoded, wanted, factor),
             "kl": 0.5 * (mean.square() + variance.exp() - 1 - variance).mean(),
             "equivariance": apart.square().mean() / latents.var(dim=(0, 2, 3)).mean(),
         }
         weights = {"edges": choices.edges, "kl": choices.regularity, "equivariance": choices.equivariance}
         return {"loss": sum(weights.get(name, 1.0) * part for name, part in parts.items()), **parts}
 
-    def _moved(self, latents: Tensor, shifts: np.ndarray) -> tuple[Tensor, Tensor]:
-        # Latents of pictures and of moved pictures (2 B, C, h, w) -> the former moved, and the latter.
-        still, direct = latents.chunk(2)
-        return torch.stack([shift(*pair) for pair in zip(still, shifts, strict=True)]), direct
+
+@dataclass(frozen=True)
+class DecoderSettings:
+    """Choices of the training of the decoder alone.
+
+    Attributes:
+        batch, edges, moved, bfloat16, how: as in :class:`VaeSettings`.
+        noise: most that is added to a frame's latents before they are decoded, in root mean squares of them; how much
+            is drawn evenly between none and this.
+    """
+
+    batch: int = 8
+    edges: float = 1.0
+    noise: float = 0.1
+    moved: float = 0.25
+    bfloat16: bool = True
+    how: Optimisation = Optimisation(rate=1e-3, fall=0.8)  # noqa: RUF009, it is frozen
+
+
+class DecoderTask:
+    """The decoder's losses on random frames; see :class:`~stereozero.world.training.loop.Task`.
+
+    The latents stay as they are, so that networks trained on them stay right. What latents gave up in order to move as
+    the picture does, and because of full noise, the decoder makes good in part.
+
+    Args:
+        pool: the clips.
+        settings: choices.
+        vae: trained before.
+        described: what a checkpoint must agree with to be gone on from, as JSON values.
+    """
+
+    def __init__(self, pool: ClipPool, settings: DecoderSettings, vae: AutoencoderKL, described: Mapping[str, Any]):
+        self.module = only_decoder_trained(vae)
+        self.settings = dict(described)
+        self._pool, self._choices = pool, settings
+        self._factor = 2 ** (len(vae.config.block_out_channels) - 1)
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Return "loss" and its parts: "pixels" and "edges" (mean absolute errors)."""
+        choices, device = self._choices, self.module.device
+        rng = step_rng(choices.how.seed, step)
+        pixels, wanted, shifts = draw_moved(self._pool, rng, choices.batch, self._factor, device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
+            with torch.no_grad():
+                latents = self.module.encode(torch.cat([pixels, wanted])).latent_dist.sample().float()
+            still, direct = latents.chunk(2)  # of the pictures and of the moved pictures, (B, C, h, w) each
+            shown = some_of(rng, choices.moved, shifted(still, shifts), direct)  # (B, C, h, w)
+            levels = torch.from_numpy(rng.uniform(0, choices.noise, (choices.batch, 1, 1, 1))).float().to(device)
+            roughness = levels * latents.square().mean().sqrt()  # (B, 1, 1, 1)
+            decoded = self.module.decode(shown + roughness * torch.randn_like(shown)).sample  # (B, 3, H, W)
+        parts = picture_errors(decoded, wanted, self._factor)
+        return {"loss": parts["pixels"] + choices.edges * parts["edges"], **parts}
+
+
+def only_decoder_trained(vae: AutoencoderKL) -> AutoencoderKL:
+    """Let the decoder's weights require gradients, and no others."""
+    vae.requires_grad_(False)
+    vae.decoder.requires_grad_(True)
+    vae.post_quant_conv.requires_grad_(True)
+    return vae
+
+
+def draw_moved(
+    pool: ClipPool, rng: np.random.Generator, count: int, factor: int, device: torch.device
+) -> tuple[Tensor, Tensor, np.ndarray]:
+    """Return random frames and the same moved, (B, 3, H, W) in [-1, 1] each, and how far, :func:`draw_shifts`."""
+    pixels = draw_frames(pool, rng, count).to(device)  # (B, 3, H, W)
+    shifts = draw_shifts(rng, count, factor)  # (B, 2)
+    return pixels, shifted(pixels, shifts * factor), shifts
+
+
+def some_of(rng: np.random.Generator, share: float, first: Tensor, second: Tensor) -> Tensor:
+    """Return (B, C, h, w) that is about a share of the first's B entries, drawn at random, and else the second's."""
+    is_first = torch.from_numpy(rng.random(len(first)) < share).to(first.device)  # (B,)
+    return torch.where(is_first[:, None, None, None], first, second)
+
+
+def picture_errors(decoded: Tensor, wanted: Tensor, margin: int) -> dict[str, Tensor]:
+    """Return "pixels" and "edges", mean absolute errors of pictures (B, 3, H, W) and of their neighbours' differences.
+
+    A margin in pixels is left out, where moved pictures came round the border.
+    """
+    error = (decoded.float() - wanted)[..., margin:-margin, margin:-margin]
+    return {"pixels": error.abs().mean(), "edges": edge_error(error)}
 
 
 def draw_shifts(rng: np.random.Generator, count: int, factor: int) -> np.ndarray:
@@ -117,6 +193,11 @@ def draw_shifts(rng: np.random.Generator, count: int, factor: int) -> np.ndarray
     so trained, latents interpolated half a cell away were half as far from those of the moved picture as unmoved ones.
     """
     return rng.integers(1 - factor, factor, size=(count, 2)) / factor
+
+
+def shifted(pictures: Tensor, distances: np.ndarray) -> Tensor:
+    """Move each of the pictures (B, C, H, W) by its distance (B, 2); see :func:`shift`."""
+    return torch.stack([shift(*pair) for pair in zip(pictures, distances, strict=True)])
 
 
 def shift(picture: Tensor, distance: np.ndarray) -> Tensor:
@@ -142,8 +223,13 @@ def edge_error(error: Tensor) -> Tensor:
 @torch.no_grad()
 def finish_vae(vae: AutoencoderKL, pixels: Tensor) -> None:
     """Set the scaling factor that gives the latents of pixels (B, 3, H, W) a root mean square of 1."""
-    mean = torch.cat([vae.encode(part.to(vae.device)).latent_dist.mean for part in pixels.split(16)])  # (B, C, h, w)
-    vae.register_to_config(scaling_factor=float(1 / mean.square().mean().sqrt()))
+    vae.register_to_config(scaling_factor=float(1 / mean_latents(vae, pixels).square().mean().sqrt()))
+
+
+@torch.no_grad()
+def mean_latents(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
+    """Return the means of the posteriors of pixels (B, 3, H, W) in [-1, 1], not scaled: (B, C, h, w), on the VAE."""
+    return torch.cat([vae.encode(part.to(vae.device)).latent_dist.mean for part in pixels.split(16)])
 
 
 @torch.no_grad()

@@ -13,20 +13,21 @@ from stereozero.backbones.dynamicrafter import VideoUNet
 from stereozero.errors import InputError
 
 _SPREAD = 0.25  # standard deviation of a part's share of the weight, about one half
+_FREQUENCY_READERS = ("time_embed.0.weight", "fps_embedding.0.weight")
 _QUERIES_KEYS_VALUES = ("to_q", "to_k", "to_v", "to_k_ip", "to_v_ip")
 
 
 def widen(narrow: VideoUNet, wide: VideoUNet, seed: int = 0) -> None:
-    """Give a wide UNet the weights of a narrow one whose first level is half as wide; other levels may be as wide.
+    """Give a wide UNet the weights of a narrow one, each of whose levels is half as wide or as wide.
 
-    If every level doubles, the wide one computes the same function. Between a level that doubles and one that doesn't
-    it computes about the same: norms that see both side by side have other groups, and a convolution that was the skip
-    connection from the narrower to the wider level is left out, because none is needed now.
+    Where all are as wide, this copies. If every level doubles, the wide one computes the same function. Between a level
+    that doubles and one that doesn't it computes about the same: norms that see both side by side have other groups,
+    and a convolution that was the skip connection from the narrower to the wider level is left out, because none is
+    needed now.
 
     Args:
         narrow: trained.
-        wide: of the same depth and head width, ``model_channels`` twice that of the narrow one, every level's width
-            the same or doubled; its weights are overwritten.
+        wide: of the same depth and head width; its weights are overwritten.
         seed: of the random parts.
 
     Raises:
@@ -34,53 +35,49 @@ def widen(narrow: VideoUNet, wide: VideoUNet, seed: int = 0) -> None:
     """
     generator = torch.Generator().manual_seed(seed)
     old = narrow.state_dict()
-    base = narrow.config.model_channels
     wide.load_state_dict(
-        {name: _widened(name, old[name], new.shape, base, generator) for name, new in wide.state_dict().items()}
+        {name: _widened(name, old[name], new.shape, generator) for name, new in wide.state_dict().items()}
     )
 
 
-def _widened(name: str, old: Tensor, shape: torch.Size, base: int, generator: torch.Generator) -> Tensor:
-    if name == "time_embed.0.weight" or name == "fps_embedding.0.weight":
-        return _outputs(name, _at_old_frequencies(old), shape)
-    outputs = _outputs(name, old, shape)
-    if old.ndim < 2 or old.shape[1] == shape[1]:
-        return outputs
-    widened = _spread(outputs.transpose(0, 1), shape[1], _reads_heads(name)).transpose(0, 1).contiguous()
-    is_copy = _spread(torch.arange(old.shape[1])[:, None], shape[1], _reads_heads(name))[:, 0]  # (inputs,)
-    return _in_parts(widened, is_copy, generator)
+def _widened(name: str, old: Tensor, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    if old.shape == shape:
+        return old
+    if name in _FREQUENCY_READERS:
+        old = _at_old_frequencies(old)
+    by_heads = name.split(".")[-2] in _QUERIES_KEYS_VALUES
+    weight = old[_sources(old.shape[0], shape[0], by_heads=by_heads)]
+    if weight.shape == shape:
+        return weight
+    sources = _sources(old.shape[1], shape[1], by_heads=".to_out." in name)
+    return _in_parts(weight[:, sources], sources, generator)
 
 
-def _outputs(name: str, old: Tensor, shape: torch.Size) -> Tensor:
-    return old if old.shape[0] == shape[0] else _spread(old, shape[0], name.split(".")[-2] in _QUERIES_KEYS_VALUES)
+def _sources(count: int, wanted: int, *, by_heads: bool) -> Tensor:
+    # (wanted,): the old channel that each new one copies. The last wanted - count come twice, the copy beside the
+    # original (so groups of norms stay together) or, by heads, all copies after all originals.
+    doubled = wanted - count
+    if not 0 <= doubled <= count:
+        raise InputError(f"{count} channels can't be widened to {wanted}: at most twice as many are possible")
+    channels = torch.arange(count)
+    if by_heads:
+        return torch.cat([channels, channels[count - doubled :]])
+    return torch.cat([channels[: count - doubled], channels[count - doubled :].repeat_interleave(2)])
 
 
-def _spread(rows: Tensor, count: int, by_heads: bool) -> Tensor:
-    # (n, ...) -> (count, ...): the last count - n rows twice, beside each other, or after all of them for heads.
-    doubled = count - len(rows)
-    if not 0 < doubled <= len(rows):
-        raise InputError(f"{len(rows)} channels can't be widened to {count}: at most twice as many are possible")
-    same, copied = rows[: len(rows) - doubled], rows[len(rows) - doubled :]
-    return torch.cat([rows, rows]) if by_heads else torch.cat([same, copied.repeat_interleave(2, dim=0)])
-
-
-def _in_parts(weight: Tensor, source: Tensor, generator: torch.Generator) -> Tensor:
-    # source: (inputs,) the old input that each new one is a copy of.
-    for first, second in _pairs(source):
+def _in_parts(weight: Tensor, sources: Tensor, generator: torch.Generator) -> Tensor:
+    # Weights (outputs, inputs, ...) of inputs of which some are copies: each pair of copies shares the weight.
+    for first, second in _pairs(sources):
         share = 0.5 + _SPREAD * torch.randn(weight[:, first].shape, generator=generator)
         weight[:, first], weight[:, second] = weight[:, first] * share, weight[:, second] * (1 - share)
     return weight
 
 
-def _pairs(source: Tensor) -> Iterator[tuple[int, int]]:
-    for value in source.unique().tolist():
-        places = (source == value).nonzero()[:, 0].tolist()
+def _pairs(sources: Tensor) -> Iterator[list[int]]:
+    for source in sources.unique():
+        places = (sources == source).nonzero()[:, 0].tolist()
         if len(places) == 2:
-            yield places[0], places[1]
-
-
-def _reads_heads(name: str) -> bool:
-    return ".to_out." in name
+            yield places
 
 
 def _at_old_frequencies(weight: Tensor) -> Tensor:
