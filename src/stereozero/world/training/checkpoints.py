@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from torch import Tensor
 
-from stereozero.artifacts import atomic_path
+from stereozero.artifacts import atomic_path, sha256_of
 from stereozero.errors import InputError
 
 _PARTS = ("step", "seconds", "model", "average", "optimisers", "settings")
@@ -65,6 +66,11 @@ def read_checkpoint(path: Path, settings: Mapping[str, Any] | None = None) -> Ch
     if settings is not None and checkpoint.settings != settings:
         raise InputError(f"checkpoint {path} is of a training with other settings{_changes(checkpoint, settings)}")
     return checkpoint
+
+
+def made_for(**folders: Path) -> dict[str, Any]:
+    """Return the setting that names the networks that a training builds on, by the checksums of their weights."""
+    return {"made_for": {name: sha256_of(folder / SAFETENSORS_WEIGHTS_NAME) for name, folder in folders.items()}}
 
 
 def _changes(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> str:

@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKLTemporalDecoder
-from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 
-from stereozero.artifacts import atomic_path, sha256_of, write_json
+from stereozero.artifacts import atomic_path, write_json
 from stereozero.depth.depthcrafter import DepthCrafter, DepthCrafterNetworks
 from stereozero.depth.pictures import draw_dissolve_levels
 from stereozero.errors import InputError
 from stereozero.metrics.depth_error import align
 from stereozero.world.training import report
-from stereozero.world.training.checkpoints import Checkpoint, read_checkpoint
+from stereozero.world.training.checkpoints import Checkpoint, made_for, read_checkpoint
 from stereozero.world.training.data import step_rng
 from stereozero.world.training.depth import SAMPLING, DepthParts, DepthSettings, DepthTask
 from stereozero.world.training.depth_data import draw_depth_clips, held_out_clips, video_of
@@ -107,7 +106,7 @@ def halved(model: DepthCrafter) -> DepthCrafter:
 
 def _described(work: Path, settings: DepthSettings) -> dict[str, Any]:
     """Return what a checkpoint must agree with: the choices, and the VAE whose latents it was made for."""
-    return asdict(settings) | {"made_for": {"vae": sha256_of(work / VAE / "model" / SAFETENSORS_WEIGHTS_NAME)}}
+    return asdict(settings) | made_for(vae=work / VAE / "model")
 
 
 def _figures(work: Path, checkpoint: Checkpoint) -> dict:

@@ -19,11 +19,12 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from torch import Tensor
 
-from stereozero.artifacts import atomic_path, sha256_of
+from stereozero.artifacts import atomic_path
 from stereozero.backbones.dynamicrafter import ClipConditioner
 from stereozero.diffusion.schedule import NoiseSchedule, add_noise, velocity_target
 from stereozero.errors import InputError
 from stereozero.saved_networks import read_network
+from stereozero.world.training.checkpoints import made_for
 from stereozero.world.training.data import ClipPool, PoolSettings, open_pool, step_rng, to_pixels
 from stereozero.world.training.loop import Optimisation, Training
 from stereozero.world.training.unet import spread_times
@@ -131,8 +132,7 @@ def train_image_unet(work: Path, steps: int, device: str) -> None:
         _exported(kind, name) for kind, name in ((AutoencoderKL, "vae"), (ClipConditioner, "conditioner"))
     )
     settings = ImageUNetSettings()
-    made_for = {name: sha256_of(GENERATOR / name / SAFETENSORS_WEIGHTS_NAME) for name in ("vae", "conditioner")}
-    described = asdict(settings) | {"made_for": made_for}
+    described = asdict(settings) | made_for(vae=GENERATOR / "vae", conditioner=GENERATOR / "conditioner")
     task = ImageUNetTask(open_pool(work / "pool", PoolSettings()), settings, vae, conditioner, described)
     training = Training(task, settings.how, work / "image-unet", device)
     folder = _trained(work)

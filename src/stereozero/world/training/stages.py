@@ -14,12 +14,11 @@ import torch
 from diffusers import AutoencoderKL, ModelMixin
 from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 
-from stereozero.artifacts import sha256_of
 from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter
 from stereozero.errors import InputError
 from stereozero.saved_networks import read_network
 from stereozero.world.training import report
-from stereozero.world.training.checkpoints import Checkpoint, read_checkpoint
+from stereozero.world.training.checkpoints import Checkpoint, made_for, read_checkpoint
 from stereozero.world.training.clip import ClipSettings, ClipTask
 from stereozero.world.training.data import ClipPool, PoolSettings, draw_frames, open_pool, step_rng
 from stereozero.world.training.evaluation import SamplingSettings, retrieval
@@ -147,22 +146,18 @@ def unet_settings(work: Path, settings: UNetSettings) -> dict[str, Any]:
 
     That is the choices, the VAE whose latents it was made for and, of an adopted one, where it came from.
     """
-    return asdict(settings) | origin(work / "unet") | _made_for(work)
+    return asdict(settings) | origin(work / "unet") | made_for(vae=work / "vae" / "model")
 
 
 def decoder_settings(work: Path, settings: DecoderSettings) -> dict[str, Any]:
     """Return what a checkpoint of the decoder must agree with: the choices, and the VAE whose decoder it was."""
-    return asdict(settings) | _made_for(work)
+    return asdict(settings) | made_for(vae=work / "vae" / "model")
 
 
 def origin(folder: Path) -> dict[str, Any]:
     """Return what "adopt" noted in a training's folder: nothing where the training began from nothing."""
     path = folder / ORIGIN
     return {"grown_from": json.loads(path.read_text())} if path.is_file() else {}
-
-
-def _made_for(work: Path) -> dict[str, Any]:
-    return {"made_for": {"vae": sha256_of(work / "vae" / "model" / SAFETENSORS_WEIGHTS_NAME)}}
 
 
 def _train_pool(work: Path) -> ClipPool:

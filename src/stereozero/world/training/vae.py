@@ -85,7 +85,8 @@ class VaeTask:
             latents = posterior.sample().float()  # (2 B, C, h, w)
             still, direct = latents.chunk(2)  # of the pictures and of the moved pictures, (B, C, h, w) each
             moved = shifted(still, shifts)  # (B, C, h, w)
-            shown = some_of(rng, choices.moved, moved, direct)  # (B, C, h, w)
+            is_moved = torch.from_numpy(rng.random(choices.batch) < choices.moved).to(device)  # (B,)
+            shown = torch.where(is_moved[:, None, None, None], moved, direct)  # (B, C, h, w)
             roughness = choices.noise * latents.detach().square().mean().sqrt()
             decoded = self.module.decode(shown + roughness * torch.randn_like(shown)).sample  # (B, 3, H, W)
         apart = (moved - direct)[..., 1:-1, 1:-1]
@@ -120,8 +121,8 @@ class DecoderSettings:
 class DecoderTask:
     """The decoder's losses on random frames; see :class:`~stereozero.world.training.loop.Task`.
 
-    The latents stay as they are, so that networks trained on them stay right. What latents gave up in order to move as
-    the picture does, and because of full noise, the decoder makes good in part.
+    The latents stay as they are, so that networks trained on them stay right. What reconstructions lost because latents
+    have to move as the picture does, and because noise was always added to them, the decoder makes good in part.
 
     Args:
         pool: the clips.
@@ -141,11 +142,12 @@ class DecoderTask:
         choices, device = self._choices, self.module.device
         rng = step_rng(choices.how.seed, step)
         pixels, wanted, shifts = draw_moved(self._pool, rng, choices.batch, self._factor, device)
+        shifts[rng.random(choices.batch) >= choices.moved] = 0  # of these the moved picture is encoded
+        encoded = torch.where(torch.from_numpy(shifts.any(axis=1)).to(device)[:, None, None, None], pixels, wanted)
         with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
             with torch.no_grad():
-                latents = self.module.encode(torch.cat([pixels, wanted])).latent_dist.sample().float()
-            still, direct = latents.chunk(2)  # of the pictures and of the moved pictures, (B, C, h, w) each
-            shown = some_of(rng, choices.moved, shifted(still, shifts), direct)  # (B, C, h, w)
+                latents = self.module.encode(encoded).latent_dist.sample().float()  # (B, C, h, w)
+            shown = shifted(latents, shifts)  # (B, C, h, w)
             levels = torch.from_numpy(rng.uniform(0, choices.noise, (choices.batch, 1, 1, 1))).float().to(device)
             roughness = levels * latents.square().mean().sqrt()  # (B, 1, 1, 1)
             decoded = self.module.decode(shown + roughness * torch.randn_like(shown)).sample  # (B, 3, H, W)
@@ -168,12 +170,6 @@ def draw_moved(
     pixels = draw_frames(pool, rng, count).to(device)  # (B, 3, H, W)
     shifts = draw_shifts(rng, count, factor)  # (B, 2)
     return pixels, shifted(pixels, shifts * factor), shifts
-
-
-def some_of(rng: np.random.Generator, share: float, first: Tensor, second: Tensor) -> Tensor:
-    """Return (B, C, h, w) that is about a share of the first's B entries, drawn at random, and else the second's."""
-    is_first = torch.from_numpy(rng.random(len(first)) < share).to(first.device)  # (B,)
-    return torch.where(is_first[:, None, None, None], first, second)
 
 
 def picture_errors(decoded: Tensor, wanted: Tensor, margin: int) -> dict[str, Tensor]:
