@@ -87,6 +87,13 @@ def test_a_few_steps_make_the_unet_better(unet_task, tmp_path):
     assert losses[-1] < 0.98 * losses[0]  # much of these latents is the untrained VAE's noise
 
 
+def test_taught_heads_learn_where_to_look(unet_task, tmp_path):
+    task = SameBatch(unet_task)
+    training = Training(task, replace(UNET.how, warmup=2), tmp_path)
+    taught = [training._take_step(1000)["attention"] for _ in range(12)]
+    assert taught[-1] < 0.98 * taught[0]
+
+
 def test_tokens_outside_the_vocabulary_are_and_stay_nothing(pool, tmp_path):
     task = ClipTask(pool, CLIP)
     losses_of(task, 2, tmp_path)
@@ -108,9 +115,15 @@ def test_clips_are_drawn_at_two_speeds(pool):
     assert torch.equal(fast.pixels[0], to_pixels(pool.videos[clip, ::2]))
 
 
-def test_times_cover_the_range(pool):
+def test_times_cover_the_range():
     times = spread_times(step_rng(0, 3), 4, 1000)
     assert sorted(times // 250) == [0, 1, 2, 3]
+
+
+def test_times_can_be_noisier():
+    times = spread_times(step_rng(0, 3), 1000, 1000, noisier=2.0)
+    assert times.max() < 1000
+    assert (times > 2 / 3 * 1000).mean() == pytest.approx(0.5, abs=0.01)
 
 
 def test_the_saved_generator_is_read_and_samples(unet_task, tmp_path):

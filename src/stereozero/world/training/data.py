@@ -31,7 +31,7 @@ class PoolSettings:
         start: seeds of the split to pass over.
     """
 
-    clips: int = 6000
+    clips: int = 18000
     frames: int = 15
     height: int = 64
     width: int = 96

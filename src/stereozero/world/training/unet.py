@@ -2,9 +2,11 @@
 
 As DynamiCrafter is trained: the first frame's latents are concatenated to every frame's, its CLIP tokens go through the
 Resampler, and for guidance the text, or text and image tokens, are left out now and then. Unlike there, the text tower
-is trained along, because a small one knows too little of motion from single frames.
+is trained along, because a small one knows too little of motion from single frames, and some attention heads are taught
+where things come from (see :mod:`stereozero.world.training.correspondence`).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +18,13 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter, Modules, Resampler, Variant, VideoUNet
-from stereozero.backbones.dynamicrafter.attention import Attention, Projections
+from stereozero.backbones.dynamicrafter.attention import SpatialTransformer
 from stereozero.diffusion.schedule import add_noise, velocity_target
-from stereozero.world.training.data import ClipPool, step_rng, to_pixels
+from stereozero.world.training.correspondence import Origins, TaughtAttention, find_origins, targets_of
+from stereozero.world.training.data import ClipPool, scene_of, step_rng, to_pixels
 from stereozero.world.training.loop import Optimisation
 
+_TAUGHT_POSITIONS = 4  # of so many positions one is taught in a step: a tenth of the time, and hardly less to learn
 FAST, SLOW = 8, 16  # frames a second that the fs condition can state: every second rendered frame, or every one
 
 VARIANT = Variant(
@@ -59,6 +63,10 @@ class UNetSettings:
         slow_share: share of clips that show half of the motion, twice as slow.
         no_text: share of clips without text.
         no_condition: share of clips without text and without image tokens.
+        noisier: by how much more often the noisiest timesteps are drawn than they would be if all were drawn alike; at
+            low noise there is little left to tell but what the VAE made up.
+        taught_heads: of every spatial self-attention on the way up, those that are taught where things come from.
+        taught_weight: of that loss [1 / nat].
         bfloat16: compute in bfloat16 where that is safe.
         how: the descent.
     """
@@ -73,9 +81,12 @@ class UNetSettings:
     resampler_layers: int = 2
     batch: int = 4
     simple_share: float = 0.6
-    slow_share: float = 0.6
+    slow_share: float = 0.75
     no_text: float = 0.07
     no_condition: float = 0.07
+    noisier: float = 2.0
+    taught_heads: int = 2
+    taught_weight: float = 0.02
     bfloat16: bool = True
     how: Optimisation = Optimisation(rate=2e-3, fall=0.8)  # noqa: RUF009, it is frozen
 
@@ -88,11 +99,15 @@ class ClipBatch:
         pixels: (B, F, 3, H, W) in [-1, 1].
         captions: B sentences.
         fs: (B,) frames a second, ``FAST`` or ``SLOW``.
+        clips: B places in the pool.
+        frames: (B, F) which of the clips' rendered frames they are.
     """
 
     pixels: Tensor
     captions: Sequence[str]
     fs: Tensor
+    clips: np.ndarray
+    frames: np.ndarray
 
 
 class GeneratorParts(nn.Module):
@@ -160,24 +175,43 @@ class UNetTask:
         self._pool, self._choices = pool, settings
         self._vae = vae.requires_grad_(False).eval()
         self._schedule = VARIANT.noise_schedule()
-        if settings.bfloat16:
-            self.module.unet.set_attn_processor(attend_in_bfloat16)
+        dtype = torch.bfloat16 if settings.bfloat16 else torch.float32
+        self._taught = teach(self.module.unet, settings.taught_heads, dtype)
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """Return "loss", the mean squared error of the velocity, and "late": that of the last frame."""
+        """Return "loss" = "denoising" + weight * "attention".
+
+        These are the mean squared error of the velocity and the mean cross-entropy of the taught heads [nats]. "late"
+        is the last frame's part in the former.
+        """
         choices, device = self._choices, self.module.unet.device
         rng = step_rng(choices.how.seed, step)
         batch = draw_clips(self._pool, rng, choices)
+        self._set_targets(batch, slice(int(rng.integers(_TAUGHT_POSITIONS)), None, _TAUGHT_POSITIONS))
         with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
             pixels = batch.pixels.to(device)  # (B, F, 3, H, W)
             latents = self._encode(pixels)  # (B, C, F, h, w)
             text, image = self._tokens(batch, pixels[:, 0], rng)  # (B, L, D), (B, F, Q, D)
-            times = spread_times(rng, len(latents), self._schedule.train_steps)  # (B,)
+            times = spread_times(rng, len(latents), self._schedule.train_steps, choices.noisier)  # (B,)
             noisy, target = self._noised(latents, times)  # (B, C, F, h, w) each
             sample = torch.cat([noisy, latents[:, :, :1].expand_as(latents)], dim=1)  # (B, 2 C, F, h, w)
             velocity = self.module.unet(sample, torch.from_numpy(times).to(device), text, image, batch.fs.to(device))
         error = nnf.mse_loss(velocity.float(), target, reduction="none").mean(dim=(0, 1, 3, 4))  # (F,)
-        return {"loss": error.mean(), "late": error[-1]}
+        attention = torch.stack([processor.loss for processor in self._taught]).mean()
+        loss = error.mean() + choices.taught_weight * attention
+        return {"loss": loss, "denoising": error.mean(), "late": error[-1], "attention": attention}
+
+    def _set_targets(self, batch: ClipBatch, positions: slice) -> None:
+        levels = len(self._choices.channel_mult)
+        cell = 2 ** (len(self._vae.config.block_out_channels) - 1)
+        height, width = (side // cell for side in batch.pixels.shape[-2:])
+        targets = {}
+        for factor in (2**level for level in range(levels)):
+            size = height // factor, width // factor
+            one = targets_of(correspondences(self._pool, batch, *size), positions)
+            targets[math.prod(size)] = one.to(self.module.unet.device)
+        for processor in self._taught:
+            processor.targets = targets
 
     @torch.no_grad()
     def _encode(self, pixels: Tensor) -> Tensor:
@@ -209,41 +243,46 @@ class UNetTask:
 
 def draw_clips(pool: ClipPool, rng: np.random.Generator, settings: UNetSettings) -> ClipBatch:
     """Return random clips of a pool, each at one of the two speeds."""
-    count, frames = settings.batch, VARIANT.frames
+    count, length = settings.batch, VARIANT.frames
     complex_ones = rng.random(count) >= settings.simple_share
     clips = 2 * rng.integers(len(pool.videos) // 2, size=count) + complex_ones
     slow = rng.random(count) < settings.slow_share
-    starts = rng.integers(pool.settings.frames - frames + 1, size=count)
-    videos = [
-        pool.videos[clip, start : start + frames] if is_slow else pool.videos[clip, : 2 * frames - 1 : 2]
-        for clip, start, is_slow in zip(clips, starts, slow, strict=True)
-    ]
-    pixels = to_pixels(np.concatenate(videos)).unflatten(0, (count, frames))  # (B, F, 3, H, W)
+    starts = np.where(slow, rng.integers(pool.settings.frames - length + 1, size=count), 0)
+    frames = starts[:, None] + np.arange(length) * np.where(slow, 1, 2)[:, None]  # (B, F)
+    videos = [pool.videos[clip][chosen] for clip, chosen in zip(clips, frames, strict=True)]
+    pixels = to_pixels(np.concatenate(videos)).unflatten(0, (count, length))  # (B, F, 3, H, W)
     fs = torch.from_numpy(np.where(slow, SLOW, FAST))
-    return ClipBatch(pixels, [pool.captions[clip] for clip in clips], fs)
+    return ClipBatch(pixels, [pool.captions[clip] for clip in clips], fs, clips, frames)
 
 
-def spread_times(rng: np.random.Generator, count: int, train_steps: int) -> np.ndarray:
-    """Return random timesteps (count,) that cover the range evenly, so that one step's loss varies less."""
+def correspondences(pool: ClipPool, batch: ClipBatch, height: int, width: int) -> list[Origins]:
+    """Return, of each clip of a batch, where its surface points were in its first frame, on h x w cells."""
+    scenes = [scene_of(pool.settings, clip) for clip in batch.clips.tolist()]
+    pairs = zip(scenes, batch.frames, strict=True)
+    return [find_origins(scene, pool.settings.frames, frames, height, width) for scene, frames in pairs]
+
+
+def spread_times(rng: np.random.Generator, count: int, train_steps: int, noisier: float = 1.0) -> np.ndarray:
+    """Return random timesteps (count,) that cover the range evenly, so that one step's loss varies less.
+
+    With ``noisier`` above 1 the density rises towards high noise, from 1 / noisier to noisier times an even one (the
+    timestep shift of Esser et al., arXiv 2403.03206, section 5.3.2).
+    """
     positions = (rng.random() + np.arange(count) / count) % 1
+    positions = noisier * positions / (1 + (noisier - 1) * positions)
     return (positions * train_steps).astype(np.int64)
 
 
-def attend_in_bfloat16(attention: Attention, projections: Projections) -> Tensor:
-    """Attend in plain bfloat16 operations; an attention processor.
+def teach(unet: VideoUNet, heads: int, dtype: torch.dtype) -> list[TaughtAttention]:
+    """Make a UNet's attentions compute in a dtype, and some heads of those on its way up learn where to look.
 
-    With heads this narrow, a step on a CPU takes 1.1 s with it and 1.5 s with torch's scaled_dot_product_attention,
-    whichever of its kernels is used.
+    Returns:
+        The processors of the spatial self-attentions on the way up.
     """
-    query, key, value, image_key, image_value = projections
-    attended = _attend(query, key, value, attention.heads)  # (N, Lq, D)
-    if image_key is None:
-        return attended
-    return attended + _attend(query, image_key, image_value, attention.heads) * attention.image_weight()
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-    query, key, value = (x.bfloat16().unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
-    with torch.autocast(query.device.type, enabled=False):  # which would turn the softmax to float32
-        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # (N, heads, Lq, Lk)
-        return (scores.softmax(dim=-1) @ value).transpose(1, 2).flatten(2)  # (N, Lq, D)
+    unet.set_attn_processor(TaughtAttention(dtype))
+    transformers = [module for module in unet.output_blocks.modules() if isinstance(module, SpatialTransformer)]
+    taught = []
+    for block in (block for transformer in transformers for block in transformer.transformer_blocks):
+        block.attn1.processor = TaughtAttention(dtype, heads)
+        taught.append(block.attn1.processor)
+    return taught

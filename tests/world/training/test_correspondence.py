@@ -1,0 +1,101 @@
+"""Where things come from, and attention that is taught to look there."""
+
+import numpy as np
+import pytest
+import torch
+
+from stereozero.backbones.dynamicrafter.attention import Attention, Projections, attend
+from stereozero.world import render_clip, sample_scene
+from stereozero.world.training.correspondence import (
+    Origins,
+    Targets,
+    TaughtAttention,
+    attention_loss,
+    find_origins,
+    targets_of,
+)
+
+HEIGHT, WIDTH = 16, 24
+GRID = np.stack(np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT)), axis=-1)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return sample_scene("complex", seed=3)
+
+
+@pytest.fixture
+def origins():
+    """Return random places a little off the cells of two frames, all known, an object in the upper left."""
+    places = GRID + np.random.default_rng(0).uniform(-3, 3, (2, HEIGHT, WIDTH, 2))
+    on_object = np.zeros((2, HEIGHT, WIDTH), bool)
+    on_object[:, :4, :4] = True
+    return Origins(places, np.ones_like(on_object), on_object)
+
+
+def dense(targets: Targets, length: int) -> torch.Tensor:
+    """Return targets as a distribution over all positions, (N, P, length)."""
+    table = torch.zeros(*targets.index.shape[:2], length)
+    return table.scatter_add(-1, targets.index, targets.share)
+
+
+def test_origins_in_the_frame_before_are_the_backward_flow(scene):
+    clip = render_clip(scene, 15, HEIGHT, WIDTH)
+    origins = find_origins(scene, 15, [4, 5], HEIGHT, WIDTH)
+    assert np.allclose(origins.places[1] - GRID, clip.backward_flow[4], atol=1e-3)
+    assert np.allclose(origins.places[0], GRID, atol=1e-4)
+    assert origins.known[0].all()
+
+
+def test_what_the_first_frame_hides_is_not_known(scene):
+    clip = render_clip(scene, 15, HEIGHT, WIDTH)
+    origins = find_origins(scene, 15, [0, 14], HEIGHT, WIDTH)
+    x, y = np.moveaxis(np.rint(origins.places[1][origins.known[1]]), -1, 0).astype(int)
+    assert np.array_equal(clip.layer_ids[0][y, x], clip.layer_ids[14][origins.known[1]])
+    assert 0.5 < origins.known[1].mean() < 1
+    assert np.array_equal(origins.on_object[1], clip.layer_ids[14] >= len(scene.backdrops))
+
+
+def test_targets_lie_where_the_places_are(origins):
+    targets = targets_of([origins])
+    cells = torch.from_numpy(GRID.reshape(-1, 2)).float()  # (L, 2)
+    mean = dense(targets, HEIGHT * WIDTH) @ cells  # (N, L, 2)
+    wanted = origins.places.clip(0, [WIDTH - 1, HEIGHT - 1]).reshape(2, -1, 2)
+    assert np.allclose(mean, wanted, atol=1e-4)
+
+
+def test_objects_and_background_weigh_the_same(origins):
+    weight, on_object = targets_of([origins]).weight, torch.from_numpy(origins.on_object).flatten(1)
+    assert weight[on_object].sum().item() == pytest.approx(0.5)
+    assert weight[~on_object].sum().item() == pytest.approx(0.5)
+    unknown = Origins(origins.places, np.zeros_like(origins.known), origins.on_object)
+    assert targets_of([unknown]).weight.sum() == 0
+
+
+def test_some_positions_have_the_targets_that_they_have_among_all(origins):
+    every, some = targets_of([origins]), targets_of([origins], slice(1, None, 4))
+    assert torch.equal(some.index, every.index[:, 1::4])
+    assert torch.equal(some.share, every.share[:, 1::4])
+    assert some.weight.sum().item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("positions", [slice(None), slice(2, None, 4)])
+def test_the_loss_is_the_cross_entropy(origins, positions):
+    targets = targets_of([origins], positions)
+    scores = torch.randn(2, 3, HEIGHT * WIDTH, HEIGHT * WIDTH, generator=torch.Generator().manual_seed(0))
+    entropies = -(dense(targets, HEIGHT * WIDTH)[:, None] * scores[:, :, positions].log_softmax(-1)).sum(-1).mean(1)
+    assert attention_loss(scores, targets).item() == pytest.approx((entropies * targets.weight).sum().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
+def test_taught_attention_attends_like_any_other(origins, dtype, error):
+    torch.manual_seed(0)
+    attention = Attention(32, heads=2, head_channels=16, context_dim=24, image_context=True)
+    tokens, few = (torch.randn(2, count, 32) for count in (HEIGHT * WIDTH, 5))
+    processor = TaughtAttention(dtype, heads=1)
+    processor.targets = {HEIGHT * WIDTH: targets_of([origins])}
+    with_image, without = Projections(tokens, tokens, tokens, few, few), Projections(tokens, tokens, tokens)
+    for projections in (with_image, without):
+        difference = processor(attention, projections).float() - attend(attention, projections)
+        assert difference.abs().max() < error
+    assert 0 < processor.loss.item() < 50
