@@ -98,4 +98,4 @@ def test_taught_attention_attends_like_any_other(origins, dtype, error):
     for projections in (with_image, without):
         difference = processor(attention, projections).float() - attend(attention, projections)
         assert difference.abs().max() < error
-    assert 0 < processor.loss.item() < 50
+    assert 0 < processor.take_loss().item() < 50

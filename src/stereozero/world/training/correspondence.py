@@ -112,13 +112,17 @@ class TaughtAttention:
     Attributes:
         targets: what they should attend to in the next evaluation, by the number of positions; must be set before it if
             heads are taught.
-        loss: cross-entropy of the last evaluation [nats].
     """
 
     def __init__(self, dtype: torch.dtype, heads: int = 0):
         self.dtype, self.taught = dtype, heads
         self.targets: Mapping[int, Targets] = {}
-        self.loss: Tensor | None = None
+        self._loss: Tensor | None = None
+
+    def take_loss(self) -> Tensor:
+        """Return the cross-entropy of the last evaluation [nats], a scalar, and forget it."""
+        loss, self._loss = self._loss, None
+        return loss
 
     def __call__(self, attention: Attention, projections: Projections) -> Tensor:
         """Return the attended values (N, Lq, D)."""
@@ -129,7 +133,7 @@ class TaughtAttention:
         query, key, value, image_key, image_value = headed  # (N, heads, L, D / heads) each
         scores = _scores(query, key)  # (N, heads, Lq, Lk)
         if self.taught:
-            self.loss = attention_loss(scores[:, : self.taught], self.targets[scores.shape[-1]])
+            self._loss = attention_loss(scores[:, : self.taught], self.targets[scores.shape[-1]])
         attended = _attended(scores, value)  # (N, Lq, D)
         if image_key is None:
             return attended

@@ -197,7 +197,7 @@ class UNetTask:
             sample = torch.cat([noisy, latents[:, :, :1].expand_as(latents)], dim=1)  # (B, 2 C, F, h, w)
             velocity = self.module.unet(sample, torch.from_numpy(times).to(device), text, image, batch.fs.to(device))
         error = nnf.mse_loss(velocity.float(), target, reduction="none").mean(dim=(0, 1, 3, 4))  # (F,)
-        attention = torch.stack([processor.loss for processor in self._taught]).mean()
+        attention = torch.stack([processor.take_loss() for processor in self._taught]).mean()
         loss = error.mean() + choices.taught_weight * attention
         return {"loss": loss, "denoising": error.mean(), "late": error[-1], "attention": attention}
 
