@@ -140,6 +140,22 @@ def test_null_text_brings_guided_sampling_back_to_a_path(each_model, pixels):
     assert error(10) < error(0)
 
 
+@pytest.mark.parametrize("kind", ["uni", "bi"])
+def test_guidance_1_gives_the_same_at_half_the_work(model, pixels, near_middle, monkeypatch, kind):
+    seen, noise = [], ImageModel.noise
+    monkeypatch.setattr(
+        ImageModel, "noise", lambda self, latents, *others: seen.append(len(latents)) or noise(self, latents, *others)
+    )
+    one, almost = (
+        views(model, pixels, near_middle, 12.5, replace(SETTINGS, attention=kind, guidance=guidance)).right
+        for guidance in (1.0, 1.0 + 1e-7)
+    )
+    assert torch.allclose(one, almost, atol=1e-4)
+    half = len(seen) // 2
+    assert max(seen[:half]) == 2 * FRAMES
+    assert max(seen[half:]) == 4 * FRAMES
+
+
 def test_frames_do_not_depend_on_their_batch(model, pixels, near_middle):
     together = views(model, pixels, near_middle, 12.5)
     alone = views(model, pixels[1:], near_middle[1:], 12.5)

@@ -50,7 +50,7 @@ class Settings:
         attention_step: the step from which they do.
         noise_in_holes: fill the first shift's holes with noise ("deblur") instead of 0.
         size: (height, width) the model works at; None for the clip's own, brought to the next size it can take.
-        frames_at_once: in one call of the UNet, which sees each four times.
+        frames_at_once: in one call of the UNet, which sees each four times, or twice with guidance 1.
     """
 
     steps: int = 50
@@ -220,9 +220,9 @@ def null_text(
     """Return an unconditional embedding (N, L, D) for every step, in sampling order.
 
     Each is optimised from the one before, so that the guided step leads from where the last one led to the inversion's
-    latents. Frames stop on their own.
+    latents. Frames stop on their own. With guidance 1 nothing is asked of it, and it stays the empty prompt's.
     """
-    if not settings.null_text_steps:
+    if not settings.null_text_steps or settings.guidance == 1:
         return [text] * len(steps)
     latents, embedding, found = path[-1], text, []
     for number, step in enumerate(steps):
@@ -305,7 +305,7 @@ def sample(
     steps: Sequence[Step],
     settings: Settings,
 ) -> tuple[Tensor, Tensor]:
-    """Sample both views from one start.
+    """Sample both views from one start; with guidance 1 the UNet is not evaluated without the prompt.
 
     Args:
         start: (N, C, h, w), the noisiest latents.
@@ -320,36 +320,45 @@ def sample(
         Clean latents of left and right view, (N, C, h, w) each.
     """
     left, right = start, start
-    attention = StereoAttention(settings.attention)
+    attention = StereoAttention(settings.attention, pairs=1 if settings.guidance == 1 else 2)
     before = model.unet.attn_processors
     model.unet.set_attn_processor(attention)
     try:
         for number, step in enumerate(steps):
             attention.active = number >= settings.attention_step
             views = torch.cat([left, right])  # (2 N, C, h, w)
-            # Unconditional left and right, conditional left and right.
-            words = torch.cat([unconditional[number]] * 2 + [text] * 2)  # (4 N, L, D)
-            noises = model.noise(torch.cat([views, views]), step.time, words).chunk(2)  # (2 N, C, h, w) each
-            left, right = denoised(views, guided(*noises, settings.guidance), step).chunk(2)
+            noise = _guided_noise(views, step.time, unconditional[number], text, model, settings.guidance)
+            left, right = denoised(views, noise, step).chunk(2)
             right = shift.after(number, left, right)
     finally:
         model.unet.set_attn_processor(before)
     return left, right
 
 
+def _guided_noise(
+    views: Tensor, time: int, unconditional: Tensor, text: Tensor, model: ImageModel, guidance: float
+) -> Tensor:
+    # Of left and right views (2 N, C, h, w), with embeddings (N, L, D).
+    if guidance == 1:
+        return model.noise(views, time, torch.cat([text] * 2))  # (2 N, C, h, w)
+    words = torch.cat([unconditional] * 2 + [text] * 2)  # (4 N, L, D)
+    return guided(*model.noise(torch.cat([views, views]), time, words).chunk(2), guidance)  # (2 N, C, h, w)
+
+
 class StereoAttention(AttnProcessor2_0):
-    """Self-attention across views; an attention processor for batches of (left, right, left, right) quarters.
+    """Self-attention across views; an attention processor for batches of one or more (left, right) pairs of N each.
 
     Cross-attention to text stays as it is. With "uni" the left view attends to itself as ever, so it is unchanged.
 
     Attributes:
         kind: "uni", "bi" or "none".
+        pairs: how many; two with guidance, without and with the prompt.
         active: False leaves everything as it is.
     """
 
-    def __init__(self, kind: Literal["uni", "bi", "none"]):
+    def __init__(self, kind: Literal["uni", "bi", "none"], pairs: int = 2):
         super().__init__()
-        self.kind, self.active = kind, False
+        self.kind, self.pairs, self.active = kind, pairs, False
 
     def __call__(
         self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **others: object
@@ -360,9 +369,9 @@ class StereoAttention(AttnProcessor2_0):
         return super().__call__(attn, hidden_states, encoder_hidden_states, **others)
 
     def _keys_and_values(self, tokens: Tensor) -> Tensor:
-        """Return what each of (4 N, L, D) looks at: (4 N, L or 2 L, D)."""
-        left, right = tokens.unflatten(0, (2, 2, -1)).unbind(1)  # (2, N, L, D) each
-        seen = left if self.kind == "uni" else torch.cat([left, right], dim=2)  # (2, N, L or 2 L, D)
+        """Return what each of (pairs * 2 N, L, D) looks at: (pairs * 2 N, L or 2 L, D)."""
+        left, right = tokens.unflatten(0, (self.pairs, 2, -1)).unbind(1)  # (pairs, N, L, D) each
+        seen = left if self.kind == "uni" else torch.cat([left, right], dim=2)  # (pairs, N, L or 2 L, D)
         return torch.stack([seen, seen], dim=1).flatten(0, 2)
 
 

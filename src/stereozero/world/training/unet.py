@@ -86,7 +86,7 @@ class UNetSettings:
     no_condition: float = 0.07
     noisier: float = 2.0
     taught_heads: int = 2
-    taught_weight: float = 0.02
+    taught_weight: float = 0.06
     bfloat16: bool = True
     how: Optimisation = Optimisation(rate=2e-3, fall=0.8)  # noqa: RUF009, it is frozen
 
