@@ -8,6 +8,8 @@ import torch
 
 from stereozero.baselines.stereodiffusion import Settings, load_image_model, stereo_views
 from stereozero.errors import InputError
+from stereozero.world.training.adoption import adopt_image_model
+from stereozero.world.training.checkpoints import read_checkpoint
 from stereozero.world.training.clip import ClipSettings, build_conditioner
 from stereozero.world.training.data import PoolSettings, open_pool
 from stereozero.world.training.image_unet import (
@@ -15,10 +17,11 @@ from stereozero.world.training.image_unet import (
     ImageUNetTask,
     build_unet,
     export_image_model,
+    image_unet_settings,
     save_image_model,
     schedule,
 )
-from stereozero.world.training.loop import Training
+from stereozero.world.training.loop import CHECKPOINT, Training
 from stereozero.world.training.vae import VaeSettings, build_vae
 
 SETTINGS = ImageUNetSettings(widths=(16, 16), norm_groups=4, batch=4)
@@ -72,6 +75,23 @@ def test_stereodiffusion_runs_on_the_folder_it_leaves(task, tmp_path):
     pixels, disparity = torch.zeros(1, 3, 32, 48), torch.zeros(1, 32, 48)
     views = stereo_views(pixels, disparity, 4.0, model, settings, torch.Generator())
     assert views.right.shape == pixels.shape
+
+
+def test_an_exported_model_can_be_gone_on_from(tmp_path, monkeypatch):
+    monkeypatch.setattr("stereozero.world.training.image_unet.GENERATOR", tmp_path / "generator")
+    build_vae(VaeSettings()).save_pretrained(tmp_path / "generator" / "vae")
+    conditioner = build_conditioner(ClipSettings())
+    conditioner.save_pretrained(tmp_path / "generator" / "conditioner")
+    exported = build_unet(ImageUNetSettings(), VaeSettings().latent_channels, conditioner.config.text_cfg["width"])
+    save_image_model(exported, tmp_path / "image")
+    adopt_image_model(tmp_path, tmp_path / "image")
+    settings = image_unet_settings(tmp_path, ImageUNetSettings())
+    checkpoint = read_checkpoint(tmp_path / "image-unet" / CHECKPOINT, settings)
+    assert checkpoint.step == 0
+    assert len(checkpoint.settings["grown_from"]["sha256"]) == 64
+    assert all(
+        torch.equal(value.half(), checkpoint.model[name].half()) for name, value in exported.state_dict().items()
+    )
 
 
 def test_only_a_finished_model_is_exported(task, tmp_path):

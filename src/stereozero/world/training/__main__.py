@@ -3,7 +3,8 @@
 The generator in this order: vae, decoder, clip, unet, evaluate, export. The depth model: depth-vae, depth,
 evaluate-depth, export-depth. The feature models: features-clip and features-dino, evaluate-features, export-features.
 The image model, with the exported generator's encoders: image-unet, export-image. Each training saves as it goes and
-goes on where it was saved; "adopt" prepares going on from an exported generator, whose UNet may be half as wide.
+goes on where it was saved; "adopt" prepares going on from an exported generator, whose UNet may be half as wide, and
+"adopt-image" going on from an exported image model.
 """
 
 import argparse
@@ -38,6 +39,7 @@ EXPORTS = {
     "export-features": features_stages.export_features,
     "export-image": image_unet.export_image_model,
 }
+ADOPTIONS = {"adopt": adoption.adopt_generator, "adopt-image": adoption.adopt_image_model}
 _STEPS = stages.STEPS | depth_stages.STEPS | features_stages.STEPS | image_unet.STEPS
 
 
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif given.what in EXPORTS:
             EXPORTS[given.what](given.work_dir, given.to)
         else:
-            adoption.adopt_generator(given.work_dir, given.model)
+            ADOPTIONS[given.what](given.work_dir, given.model)
     except StereoZeroError as error:
         sys.exit(f"{error}")
     return 0
@@ -73,8 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, export in EXPORTS.items():
         part = _part(parts, name, export.__doc__)
         part.add_argument("--to", type=Path, default=Path("models") / _model(name), help="default: %(default)s")
-    part = _part(parts, "adopt", adoption.adopt_generator.__doc__)
-    part.add_argument("--model", type=Path, default=Path("models/generator"), help="default: %(default)s")
+    for name, adopt in ADOPTIONS.items():
+        part = _part(parts, name, adopt.__doc__)
+        part.add_argument("--model", type=Path, default=Path("models") / _model(name), help="default: %(default)s")
     return parser
 
 

@@ -1,20 +1,21 @@
-"""Going on from an exported generator: its networks are put where a training would have left them."""
+"""Going on from exported models: their networks are put where a training would have left them."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from torch import nn
 
 from stereozero.artifacts import sha256_of, write_json
 from stereozero.backbones.dynamicrafter import ClipConditioner, Resampler, VideoUNet
 from stereozero.saved_networks import read_network
-from stereozero.world.training.checkpoints import Checkpoint, write_checkpoint
+from stereozero.world.training.checkpoints import ORIGIN, Checkpoint, write_checkpoint
+from stereozero.world.training.image_unet import ImageUNetSettings, image_unet_settings
 from stereozero.world.training.loop import CHECKPOINT, Optimisation
 from stereozero.world.training.muon import optimisers_of
-from stereozero.world.training.stages import ORIGIN, decoder_settings, unet_settings, vae_settings
+from stereozero.world.training.stages import decoder_settings, unet_settings, vae_settings
 from stereozero.world.training.unet import GeneratorParts, UNetSettings
 from stereozero.world.training.vae import DecoderSettings, VaeSettings, only_decoder_trained
 from stereozero.world.training.widening import widen
@@ -38,6 +39,15 @@ def adopt_generator(work: Path, folder: Path) -> None:
     _begin(work / "decoder", only_decoder_trained(vae), DecoderSettings().how, described)
     if (folder / "unet" / SAFETENSORS_WEIGHTS_NAME).is_file():
         _adopt_unet(work, folder, GeneratorParts(UNetSettings(), conditioner, vae.config.latent_channels))
+
+
+def adopt_image_model(work: Path, folder: Path) -> None:
+    """Put an image model's UNet where its training would have left it, to go on for a generator exported since."""
+    unet = read_network(UNet2DConditionModel, folder / "unet").requires_grad_(True)
+    origin = {"sha256": sha256_of(folder / "unet" / SAFETENSORS_WEIGHTS_NAME)}
+    write_json(work / "image-unet" / ORIGIN, origin)
+    settings = ImageUNetSettings()
+    _begin(work / "image-unet", unet, settings.how, image_unet_settings(work, settings))
 
 
 def _adopt_unet(work: Path, folder: Path, parts: GeneratorParts) -> None:

@@ -3,6 +3,7 @@
 There is no state of random generators in them: whatever is random in a step follows from (seed, step).
 """
 
+import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor
 from stereozero.artifacts import atomic_path, sha256_of
 from stereozero.errors import InputError
 
+ORIGIN = "grown_from.json"
 _PARTS = ("step", "seconds", "model", "average", "optimisers", "settings")
 
 
@@ -71,6 +73,12 @@ def read_checkpoint(path: Path, settings: Mapping[str, Any] | None = None) -> Ch
 def made_for(**folders: Path) -> dict[str, Any]:
     """Return the setting that names the networks that a training builds on, by the checksums of their weights."""
     return {"made_for": {name: sha256_of(folder / SAFETENSORS_WEIGHTS_NAME) for name, folder in folders.items()}}
+
+
+def origin(folder: Path) -> dict[str, Any]:
+    """Return what "adopt" noted in a training's folder: nothing where the training began from nothing."""
+    path = folder / ORIGIN
+    return {"grown_from": json.loads(path.read_text())} if path.is_file() else {}
 
 
 def _changes(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ Which clips a step sees follows from (seed, step). So a training that resumes se
 """
 
 import json
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,8 +16,11 @@ from stereozero.artifacts import atomic_path, write_json
 from stereozero.errors import InputError
 from stereozero.world import KINDS, SPLITS, Scene, render_clip, sample_scene
 
+log = logging.getLogger(__name__)
+
 RENDERER_VERSION = 1  # raised when the same seed renders other pixels
 _STRENGTH = 4.0  # of the stereo pair; only the left view is used, and it doesn't depend on it
+_LOG_EVERY = 1000  # clips
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ def _render(path: Path, settings: PoolSettings) -> list[str]:
             clip = render_clip(scene, settings.frames, settings.height, settings.width, strength=_STRENGTH)
             videos[index] = np.rint(clip.left * 255)
             captions.append(clip.caption)
+            if not (index + 1) % _LOG_EVERY:
+                log.info("rendered %d of %d clips of the pool", index + 1, settings.clips)
         videos.flush()
     return captions
 

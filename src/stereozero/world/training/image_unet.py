@@ -1,8 +1,8 @@
 """Training of a small image UNet on latents of rendered frames: the image model that StereoDiffusion runs on here.
 
 It belongs to the exported generator's VAE and text tower, which are not trained along; if these are exported anew, this
-is to be trained anew. A plain diffusers UNet, as in Stable Diffusion 2: v-prediction, scaled linear schedule without
-zero terminal SNR, so that a picture can be inverted.
+is to be trained anew, or gone on with ("adopt-image"). A plain diffusers UNet, as in Stable Diffusion 2: v-prediction,
+scaled linear schedule without zero terminal SNR, so that a picture can be inverted.
 """
 
 import copy
@@ -24,7 +24,7 @@ from stereozero.backbones.dynamicrafter import ClipConditioner
 from stereozero.diffusion.schedule import NoiseSchedule, add_noise, velocity_target
 from stereozero.errors import InputError
 from stereozero.saved_networks import read_network
-from stereozero.world.training.checkpoints import made_for
+from stereozero.world.training.checkpoints import made_for, origin
 from stereozero.world.training.data import ClipPool, PoolSettings, open_pool, step_rng, to_pixels
 from stereozero.world.training.loop import Optimisation, Training
 from stereozero.world.training.unet import spread_times
@@ -132,13 +132,22 @@ def train_image_unet(work: Path, steps: int, device: str) -> None:
         _exported(kind, name) for kind, name in ((AutoencoderKL, "vae"), (ClipConditioner, "conditioner"))
     )
     settings = ImageUNetSettings()
-    described = asdict(settings) | made_for(vae=GENERATOR / "vae", conditioner=GENERATOR / "conditioner")
+    described = image_unet_settings(work, settings)
     task = ImageUNetTask(open_pool(work / "pool", PoolSettings()), settings, vae, conditioner, described)
     training = Training(task, settings.how, work / "image-unet", device)
     folder = _trained(work)
     save_image_model(training.run(steps), folder)
     with atomic_path(folder / "README.md") as temporary:
         temporary.write_text("\n".join(_card(training, described)), encoding="utf-8")
+
+
+def image_unet_settings(work: Path, settings: ImageUNetSettings) -> dict[str, Any]:
+    """Return what a checkpoint must agree with.
+
+    That is the choices, the exported generator's networks that it was made for and, if adopted, where it came from.
+    """
+    made = made_for(vae=GENERATOR / "vae", conditioner=GENERATOR / "conditioner")
+    return asdict(settings) | origin(work / "image-unet") | made
 
 
 def export_image_model(work: Path, folder: Path) -> None:
@@ -182,7 +191,8 @@ def _card(training: Training, described: Mapping[str, Any]) -> list[str]:
         "frames of the synthetic world. Weights are stored as float16.",
         "",
         f"{size:,} parameters, trained by `python -m stereozero.world.training image-unet`: {training.step} steps in "
-        f"{training.seconds / 60:.0f} minutes.",
+        f"{training.seconds / 60:.0f} minutes. If there is `grown_from` in the settings, it went on from the exported "
+        "model with that checksum (`adopt-image`), and these are the steps since.",
         "",
         "Settings:",
         "",

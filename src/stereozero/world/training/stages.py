@@ -18,7 +18,7 @@ from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter
 from stereozero.errors import InputError
 from stereozero.saved_networks import read_network
 from stereozero.world.training import report
-from stereozero.world.training.checkpoints import Checkpoint, made_for, read_checkpoint
+from stereozero.world.training.checkpoints import Checkpoint, made_for, origin, read_checkpoint
 from stereozero.world.training.clip import ClipSettings, ClipTask
 from stereozero.world.training.data import ClipPool, PoolSettings, draw_frames, open_pool, step_rng
 from stereozero.world.training.evaluation import SamplingSettings, retrieval
@@ -31,7 +31,6 @@ STEPS = {"vae": 2100, "decoder": 1500, "clip": 1150, "unet": 12000}
 
 HELD_OUT = PoolSettings(clips=96, split="held-out")
 _SCALE_FRAMES = 256  # frames from which the latents' scale is taken
-ORIGIN = "grown_from.json"
 
 
 def train_vae(work: Path, steps: int, device: str) -> None:
@@ -44,10 +43,8 @@ def train_vae(work: Path, steps: int, device: str) -> None:
 
 def train_decoder(work: Path, steps: int, device: str) -> None:
     """Train the VAE's decoder on, for latents as they are; the VAE must have been trained before."""
-    settings = DecoderSettings()
-    task = DecoderTask(
-        _train_pool(work), settings, read_part(AutoencoderKL, work, "vae"), decoder_settings(work, settings)
-    )
+    vae, settings = read_part(AutoencoderKL, work, "vae"), DecoderSettings()
+    task = DecoderTask(_train_pool(work), settings, vae, decoder_settings(work, settings))
     Training(task, settings.how, work / "decoder", device).run(steps).save_pretrained(work / "decoder" / "model")
 
 
@@ -152,12 +149,6 @@ def unet_settings(work: Path, settings: UNetSettings) -> dict[str, Any]:
 def decoder_settings(work: Path, settings: DecoderSettings) -> dict[str, Any]:
     """Return what a checkpoint of the decoder must agree with: the choices, and the VAE whose decoder it was."""
     return asdict(settings) | made_for(vae=work / "vae" / "model")
-
-
-def origin(folder: Path) -> dict[str, Any]:
-    """Return what "adopt" noted in a training's folder: nothing where the training began from nothing."""
-    path = folder / ORIGIN
-    return {"grown_from": json.loads(path.read_text())} if path.is_file() else {}
 
 
 def _train_pool(work: Path) -> ClipPool:
