@@ -24,7 +24,7 @@ from stereozero.world.training.correspondence import Origins, TaughtAttention, f
 from stereozero.world.training.data import ClipPool, scene_of, step_rng, to_pixels
 from stereozero.world.training.loop import Optimisation
 
-_TAUGHT_POSITIONS = 4  # of so many positions one is taught in a step: a tenth of the time, and hardly less to learn
+_TAUGHT_POSITIONS = 4  # one of so many positions is taught in a step, which saves a tenth of its time
 FAST, SLOW = 8, 16  # frames a second that the fs condition can state: every second rendered frame, or every one
 
 VARIANT = Variant(
@@ -65,7 +65,8 @@ class UNetSettings:
         no_condition: share of clips without text and without image tokens.
         noisier: by how much more often the noisiest timesteps are drawn than they would be if all were drawn alike; at
             low noise there is little left to tell but what the VAE made up.
-        taught_heads: of every spatial self-attention on the way up, those that are taught where things come from.
+        taught_heads: of every spatial self-attention on the way up, how many heads are taught where things come from; at
+            least 1.
         taught_weight: of that loss [1 / nat].
         bfloat16: compute in bfloat16 where that is safe.
         how: the descent.
