@@ -65,8 +65,8 @@ class UNetSettings:
         no_condition: share of clips without text and without image tokens.
         noisier: by how much more often the noisiest timesteps are drawn than they would be if all were drawn alike; at
             low noise there is little left to tell but what the VAE made up.
-        taught_heads: of every spatial self-attention on the way up, how many heads are taught where things come from; at
-            least 1.
+        taught_heads: of every spatial self-attention on the way up, how many heads are taught where things come
+            from; at least 1.
         taught_weight: of that loss [1 / nat].
         bfloat16: compute in bfloat16 where that is safe.
         how: the descent.
