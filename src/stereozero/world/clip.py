@@ -1,7 +1,7 @@
 """A rendered stereo clip with its ground truth: ``render_clip`` and ``Clip``."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Integral, Real
@@ -164,12 +164,12 @@ class Clip:
     @cached_property
     def flow(self) -> np.ndarray:
         """Motion (dx, dy) [px] of each left pixel's surface point to the next frame: (F - 1, H, W, 2) float32."""
-        return _locked(_flow(self.source_view, self.layer_ids, step=1))
+        return _locked(motion(self.source_view, self.layer_ids[:-1], slice(0, -1), slice(1, None)))
 
     @cached_property
     def backward_flow(self) -> np.ndarray:
         """Motion (dx, dy) [px] of frame t + 1's surface points to frame t: (F - 1, H, W, 2) float32, entry t."""
-        return _locked(_flow(self.source_view, self.layer_ids, step=-1))
+        return _locked(motion(self.source_view, self.layer_ids[1:], slice(1, None), slice(0, -1)))
 
     @cached_property
     def _inverse_depth(self) -> np.ndarray:
@@ -219,10 +219,18 @@ def _inverse_depth(view: View, ids: np.ndarray) -> np.ndarray:
     return result
 
 
-def _flow(view: View, ids: np.ndarray, step: int) -> np.ndarray:
-    """Motion of surface points from each frame to the one step (1 or -1) later, (F - 1, H, W, 2) float32 [px]."""
-    here, there = (slice(0, -1), slice(1, None)) if step == 1 else (slice(1, None), slice(0, -1))
-    ids = ids[here]
+def motion(view: View, ids: np.ndarray, here: slice | Sequence[int], there: slice | int) -> np.ndarray:
+    """Motion of the surface points seen in some frames to where they are in others.
+
+    Args:
+        view: the camera.
+        ids: (n, H, W) index of the layer that each pixel of the frames shows.
+        here: which n frames.
+        there: n other frames, or one for all.
+
+    Returns:
+        (n, H, W, 2) float32 (dx, dy) [px].
+    """
     matrices = view.to_screen[there] @ view.to_plane[here]
     flow = np.empty((*ids.shape, 2), np.float32)
     x, y = _screen_grid(view)

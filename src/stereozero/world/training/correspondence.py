@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stereozero.backbones.dynamicrafter.attention import Attention, Projections
 from stereozero.world import Scene
+from stereozero.world.clip import motion
 from stereozero.world.geometry import View
 from stereozero.world.renderer import layer_ids
 
@@ -67,12 +68,8 @@ def find_origins(scene: Scene, count: int, frames: Sequence[int], height: int, w
     """
     view = View(scene, count, height, width)
     ids = layer_ids(view)[frames]  # (F, h, w)
-    then_from_now = view.to_screen[frames[0]] @ view.to_plane[frames]  # (F, L, 3, 3), screen to screen
-    x, y = np.broadcast_arrays(view.screen_x(np.arange(width)), view.screen_y(np.arange(height))[:, None])
-    homographies = then_from_now[np.arange(len(frames))[:, None, None], ids]  # (F, h, w, 3, 3)
-    then = homographies @ np.stack([x, y, np.ones_like(x)], axis=-1)[..., None]  # (F, h, w, 3, 1)
-    centre = np.array([width - 1, height - 1]) / 2
-    places = then[..., :2, 0] / then[..., 2:, 0] * width + centre  # (F, h, w, 2)
+    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)  # (h, w, 2)
+    places = grid + motion(view, ids, frames, frames[0])  # (F, h, w, 2)
     return Origins(places, _shows(ids[0], places, ids), ids >= len(scene.backdrops))
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter, Modules, Resampler, Variant, VideoUNet
 from stereozero.backbones.dynamicrafter.attention import SpatialTransformer
 from stereozero.diffusion.schedule import add_noise, velocity_target
-from stereozero.world.training.correspondence import Origins, TaughtAttention, find_origins, targets_of
+from stereozero.world.training.correspondence import TaughtAttention, find_origins, targets_of
 from stereozero.world.training.data import ClipPool, scene_of, step_rng, to_pixels
 from stereozero.world.training.loop import Optimisation
 
@@ -206,11 +206,15 @@ class UNetTask:
         levels = len(self._choices.channel_mult)
         cell = 2 ** (len(self._vae.config.block_out_channels) - 1)
         height, width = (side // cell for side in batch.pixels.shape[-2:])
+        scenes = [scene_of(self._pool.settings, clip) for clip in batch.clips.tolist()]
         targets = {}
         for factor in (2**level for level in range(levels)):
             size = height // factor, width // factor
-            one = targets_of(correspondences(self._pool, batch, *size), positions)
-            targets[math.prod(size)] = one.to(self.module.unet.device)
+            origins = [
+                find_origins(scene, self._pool.settings.frames, frames, *size)
+                for scene, frames in zip(scenes, batch.frames, strict=True)
+            ]
+            targets[math.prod(size)] = targets_of(origins, positions).to(self.module.unet.device)
         for processor in self._taught:
             processor.targets = targets
 
@@ -254,13 +258,6 @@ def draw_clips(pool: ClipPool, rng: np.random.Generator, settings: UNetSettings)
     pixels = to_pixels(np.concatenate(videos)).unflatten(0, (count, length))  # (B, F, 3, H, W)
     fs = torch.from_numpy(np.where(slow, SLOW, FAST))
     return ClipBatch(pixels, [pool.captions[clip] for clip in clips], fs, clips, frames)
-
-
-def correspondences(pool: ClipPool, batch: ClipBatch, height: int, width: int) -> list[Origins]:
-    """Return, of each clip of a batch, where its surface points were in its first frame, on h x w cells."""
-    scenes = [scene_of(pool.settings, clip) for clip in batch.clips.tolist()]
-    pairs = zip(scenes, batch.frames, strict=True)
-    return [find_origins(scene, pool.settings.frames, frames, height, width) for scene, frames in pairs]
 
 
 def spread_times(rng: np.random.Generator, count: int, train_steps: int, noisier: float = 1.0) -> np.ndarray:
