@@ -97,9 +97,10 @@ def test_pictures_and_card_are_written(tmp_path, pool, videos):
         "direction_counted": 4,
         "colour_kept": 0.9,
         "shape_kept": 0.7,
-        "shape_kept_truth": 0.8,
+        "shape_kept_vae": 0.8,
         "flicker": 1.2,
         "flicker_truth": 0.5,
+        "flicker_vae": 0.7,
     }
     figures = {"vae_psnr": {"simple": 36.3, "complex": 31.1}, "generator": {"simple": reached, "complex": reached}}
     write_card(tmp_path / "README.md", figures, {"vae": training})

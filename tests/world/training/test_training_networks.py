@@ -94,6 +94,13 @@ def test_taught_heads_learn_where_to_look(unet_task, tmp_path):
     assert taught[-1] < 0.98 * taught[0]
 
 
+def test_features_learn_to_tell_places(unet_task, tmp_path):
+    training = Training(SameBatch(unet_task), replace(UNET.how, warmup=2), tmp_path)
+    errors = [training._take_step(1000) for _ in range(12)]
+    assert errors[-1]["place"] < 0.9 * errors[0]["place"]
+    assert errors[-1]["origin"] < 0.9 * errors[0]["origin"]
+
+
 def test_tokens_outside_the_vocabulary_are_and_stay_nothing(pool, tmp_path):
     task = ClipTask(pool, CLIP)
     losses_of(task, 2, tmp_path)

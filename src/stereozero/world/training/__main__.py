@@ -16,6 +16,7 @@ from pathlib import Path
 from stereozero.device import resolve_device
 from stereozero.errors import StereoZeroError
 from stereozero.world.training import adoption, depth_stages, features_stages, image_unet, stages
+from stereozero.world.training.allocation import keep_freed_memory
 
 TRAININGS = {
     "vae": stages.train_vae,
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one part; returns the exit status."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    keep_freed_memory()
     try:
         if given.what in TRAININGS:
             TRAININGS[given.what](given.work_dir, given.steps, resolve_device(given.device))

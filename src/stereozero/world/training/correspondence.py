@@ -92,7 +92,7 @@ def targets_of(origins: Sequence[Origins], positions: slice = slice(None)) -> Ta
         each.reshape(len(each), height * width, *each.shape[3:])[:, positions]
         for each in (index, share, known, on_object)
     )  # (N, P, ...)
-    weight = _halved(known & on_object) + _halved(known & ~on_object)  # (N, P)
+    weight = halved(known & on_object) + halved(known & ~on_object)  # (N, P)
     return Targets(positions, *map(torch.from_numpy, (index, share.astype(np.float32), weight)))
 
 
@@ -128,21 +128,30 @@ class TaughtAttention:
             for tokens in projections
         ]
         query, key, value, image_key, image_value = headed  # (N, heads, L, D / heads) each
-        scores = _scores(query, key)  # (N, heads, Lq, Lk)
         if self.taught:
-            self._loss = attention_loss(scores[:, : self.taught], self.targets[scores.shape[-1]])
-        attended = _attended(scores, value)  # (N, Lq, D)
+            self._loss = self._wrong(query[:, : self.taught], key[:, : self.taught])
+        attended = _attended(_scores(query, key), value)  # (N, Lq, D)
         if image_key is None:
             return attended
         return attended + _attended(_scores(query, image_key), image_value) * attention.image_weight()
 
+    def _wrong(self, query: Tensor, key: Tensor) -> Tensor:
+        # Scores are computed once more for some queries; a gradient of parts of all of them would take longer.
+        targets = self.targets[key.shape[2]]
+        return attention_loss(_scores(query[:, :, targets.positions], key), targets)
+
 
 def attention_loss(scores: Tensor, targets: Targets) -> Tensor:
-    """Return the cross-entropy [nats] of attention scores (N, heads, L, L) against their targets, a scalar."""
-    scores = scores[:, :, targets.positions].float()  # (N, heads, P, L)
+    """Return the cross-entropy [nats] of the positions' attention scores (N, heads, P, L), a scalar."""
+    scores = scores.float()
     index = targets.index[:, None].expand(-1, scores.shape[1], -1, -1)  # (N, heads, P, 4)
     right = (scores.gather(-1, index) * targets.share[:, None]).sum(dim=-1)  # (N, heads, P)
     return ((scores.logsumexp(dim=-1) - right).mean(dim=1) * targets.weight).sum()
+
+
+def halved(mask: np.ndarray) -> np.ndarray:
+    """Return equal weights where a mask is true, with the sum 1/2, and 0 elsewhere; float32."""
+    return (0.5 * mask / max(1, mask.sum())).astype(np.float32)
 
 
 def _scores(query: Tensor, key: Tensor) -> Tensor:
@@ -160,7 +169,3 @@ def _shows(first: np.ndarray, places: np.ndarray, ids: np.ndarray) -> np.ndarray
     x, y = np.moveaxis(np.rint(places), -1, 0).astype(np.int64)  # (F, h, w) each
     inside = (x >= 0) & (x < first.shape[1]) & (y >= 0) & (y < first.shape[0])
     return inside & (first[y.clip(0, first.shape[0] - 1), x.clip(0, first.shape[1] - 1)] == ids)
-
-
-def _halved(mask: np.ndarray) -> np.ndarray:
-    return (0.5 * mask / max(1, mask.sum())).astype(np.float32)

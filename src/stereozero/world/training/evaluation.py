@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from stereozero.metrics.flicker import flicker_of_view
 from stereozero.world import KINDS, Scene, render_clip
 from stereozero.world.training.clip import similarities
 from stereozero.world.training.data import ClipPool, scene_of, to_frames, to_pixels
+from stereozero.world.training.guesses import guess_errors
 from stereozero.world.training.outline import has_colour, largest_part, overlap
 from stereozero.world.training.vae import mean_latents, psnr, reconstruct, shifted
 
@@ -91,17 +93,19 @@ def sample_clips(backbone: DynamiCrafter, pool: ClipPool, settings: SamplingSett
 
 def generator_figures(
     backbone: DynamiCrafter, pool: ClipPool, videos: np.ndarray, clips: Sequence[int]
-) -> dict[str, float | int]:
+) -> dict[str, Any]:
     """Return the figures of some of the generated clips (N, F, H, W, 3) against what they were to show.
 
     ``first_frame`` and ``vae_limit`` are the PSNR [dB] of generated and of reconstructed first frames against the
     input image, ``last_frame`` that of generated last frames against the rendered clip's, ``still_last_frame`` what a
     video that never moves would have there. ``direction_right`` of ``direction_counted`` clips move as their caption
     says; ``direction_right_truth`` is how many of the rendered clips are told right by the same measurement.
-    ``colour_kept`` is the mean of :func:`colour_kept`, ``shape_kept`` that of :func:`shape_kept` and
-    ``shape_kept_truth`` the rendered clips' own; ``flicker`` and ``flicker_truth`` are 8-bit levels.
+    ``colour_kept`` is the mean of :func:`colour_kept`, ``shape_kept`` that of :func:`shape_kept`; ``flicker`` is in
+    8-bit levels. Of both, ``_truth`` is the rendered clips' own and ``_vae`` that of the VAE's reconstructions of them.
+    ``guess_error`` are those of :func:`~stereozero.world.training.guesses.guess_errors`.
     """
     truth, made = rendered_like(pool, videos)[clips], videos[clips]
+    through_vae = _reconstructed(backbone.modules.vae, truth)
     firsts = to_pixels(pool.videos[clips, 0])  # (N, 3, H, W)
     scenes = [scene_of(pool.settings, index) for index in clips]
     return {
@@ -113,8 +117,11 @@ def generator_figures(
         "colour_kept": float(np.mean([colour_kept(*each) for each in zip(scenes, made, truth, strict=True)])),
         "shape_kept": _mean_shape_kept(scenes, made, truth),
         "shape_kept_truth": _mean_shape_kept(scenes, truth, truth),
+        "shape_kept_vae": _mean_shape_kept(scenes, through_vae, truth),
         "flicker": _flicker(made),
         "flicker_truth": _flicker(truth),
+        "flicker_vae": _flicker(through_vae),
+        "guess_error": guess_errors(backbone, pool, clips),
     }
 
 
@@ -237,6 +244,11 @@ def _sample(backbone: DynamiCrafter, requests: Sequence[ClipRequest], settings: 
         latents = now
     pixels = backbone.decode_latents(latents) * 2 - 1  # (B, F, 3, H, W)
     return to_frames(pixels.flatten(0, 1)).reshape(*pixels.shape[:2], height, width, 3)
+
+
+def _reconstructed(vae: AutoencoderKL, videos: np.ndarray) -> np.ndarray:
+    # (N, F, H, W, 3) uint8 RGB, and so returned.
+    return to_frames(reconstruct(vae, to_pixels(np.concatenate(videos)))).reshape(videos.shape)
 
 
 def _mean_shape_kept(scenes: Sequence[Scene], videos: np.ndarray, truth: np.ndarray) -> float:

@@ -23,6 +23,7 @@ from stereozero.diffusion.schedule import add_noise, velocity_target
 from stereozero.world.training.correspondence import TaughtAttention, find_origins, targets_of
 from stereozero.world.training.data import ClipPool, scene_of, step_rng, to_pixels
 from stereozero.world.training.loop import Optimisation
+from stereozero.world.training.places import PlaceReadouts, place_targets
 
 _TAUGHT_POSITIONS = 4  # one of so many positions is taught in a step, which saves a tenth of its time
 FAST, SLOW = 8, 16  # frames a second that the fs condition can state: every second rendered frame, or every one
@@ -68,6 +69,7 @@ class UNetSettings:
         taught_heads: of every spatial self-attention on the way up, how many heads are taught where things come
             from; at least 1.
         taught_weight: of that loss [1 / nat].
+        places_weight: of the errors with which places and origins are read from features.
         bfloat16: compute in bfloat16 where that is safe.
         how: the descent.
     """
@@ -88,6 +90,7 @@ class UNetSettings:
     noisier: float = 2.0
     taught_heads: int = 2
     taught_weight: float = 0.06
+    places_weight: float = 0.1
     bfloat16: bool = True
     how: Optimisation = Optimisation(rate=2e-3, fall=0.8)  # noqa: RUF009, it is frozen
 
@@ -112,7 +115,7 @@ class ClipBatch:
 
 
 class GeneratorParts(nn.Module):
-    """UNet, Resampler and encoders as one module; the image tower is frozen."""
+    """UNet, Resampler, encoders and, only to teach the UNet, place readouts; the image tower is frozen."""
 
     def __init__(self, settings: UNetSettings, conditioner: ClipConditioner, latent_channels: int):
         super().__init__()
@@ -147,6 +150,7 @@ class GeneratorParts(nn.Module):
         self.conditioner = conditioner.requires_grad_(True)
         self.conditioner.model.visual.requires_grad_(False)
         self.conditioner.model.logit_scale.requires_grad_(False)
+        self.readouts = PlaceReadouts(self.unet)
 
     def backbone(self, vae: AutoencoderKL) -> DynamiCrafter:
         """Return the parts together with a VAE, ready to sample from."""
@@ -178,12 +182,13 @@ class UNetTask:
         self._schedule = VARIANT.noise_schedule()
         dtype = torch.bfloat16 if settings.bfloat16 else torch.float32
         self._taught = teach(self.module.unet, settings.taught_heads, dtype)
+        self.module.readouts.watch(self.module.unet)
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """Return "loss" = "denoising" + weight * "attention".
+        """Return "loss" = "denoising" + weight * "attention" + weight * ("place" + "origin").
 
-        These are the mean squared error of the velocity and the mean cross-entropy of the taught heads [nats]. "late"
-        is the last frame's part in the former.
+        These are the mean squared error of the velocity, the mean cross-entropy of the taught heads [nats] and the
+        errors of what is read from features. "late" is the last frame's part in the first.
         """
         choices, device = self._choices, self.module.unet.device
         rng = step_rng(choices.how.seed, step)
@@ -199,22 +204,24 @@ class UNetTask:
             velocity = self.module.unet(sample, torch.from_numpy(times).to(device), text, image, batch.fs.to(device))
         error = nnf.mse_loss(velocity.float(), target, reduction="none").mean(dim=(0, 1, 3, 4))  # (F,)
         attention = torch.stack([processor.take_loss() for processor in self._taught]).mean()
-        loss = error.mean() + choices.taught_weight * attention
-        return {"loss": loss, "denoising": error.mean(), "late": error[-1], "attention": attention}
+        places = self.module.readouts.take_losses()
+        loss = error.mean() + choices.taught_weight * attention + choices.places_weight * sum(places.values())
+        return {"loss": loss, "denoising": error.mean(), "late": error[-1], "attention": attention, **places}
 
     def _set_targets(self, batch: ClipBatch, positions: slice) -> None:
         levels = len(self._choices.channel_mult)
         cell = 2 ** (len(self._vae.config.block_out_channels) - 1)
         height, width = (side // cell for side in batch.pixels.shape[-2:])
         scenes = [scene_of(self._pool.settings, clip) for clip in batch.clips.tolist()]
-        targets = {}
+        targets, readouts, device = {}, self.module.readouts, self.module.unet.device
         for factor in (2**level for level in range(levels)):
             size = height // factor, width // factor
             origins = [
                 find_origins(scene, self._pool.settings.frames, frames, *size)
                 for scene, frames in zip(scenes, batch.frames, strict=True)
             ]
-            targets[math.prod(size)] = targets_of(origins, positions).to(self.module.unet.device)
+            targets[math.prod(size)] = targets_of(origins, positions).to(device)
+            readouts.targets[math.prod(size)] = place_targets(origins).to(device)
         for processor in self._taught:
             processor.targets = targets
 
