@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from stereozero.artifacts import write_json
+from stereozero.backbones.dynamicrafter import DynamiCrafter
 from stereozero.errors import InputError
 from stereozero.world.training.__main__ import main
 from stereozero.world.training.adoption import adopt_generator
@@ -57,6 +59,34 @@ def test_only_an_evaluated_generator_is_exported(adopted, tmp_path):
     with pytest.raises(InputError, match="evaluate"):
         export_generator(adopted[0], tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_was_adopted_is_exported_again(adopted, tmp_path):
+    work, exported = adopted
+    reached = dict.fromkeys(
+        [
+            "vae_limit",
+            "first_frame",
+            "direction_right",
+            "direction_counted",
+            "colour_kept",
+            "shape_kept",
+            "shape_kept_vae",
+            "flicker",
+            "flicker_truth",
+            "flicker_vae",
+        ],
+        1,
+    )
+    figures = {name: {"simple": value, "complex": value} for name, value in (("vae_psnr", 30), ("generator", reached))}
+    write_json(work / "evaluation" / "figures.json", {"step": 0, **figures})
+    export_generator(work, tmp_path)
+    (work / "evaluation" / "figures.json").unlink()
+    read = DynamiCrafter.from_pretrained(tmp_path)
+    for name, network in exported.modules.named().items():
+        again = read.modules.named()[name].state_dict()
+        assert all(torch.equal(value, again[key].to(value)) for key, value in network.state_dict().items()), name
+    assert "| clip |" in (tmp_path / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Going on from exported models: their networks are put where a training would have left them."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from torch import nn
 from stereozero.artifacts import sha256_of, write_json
 from stereozero.backbones.dynamicrafter import ClipConditioner, Resampler, VideoUNet
 from stereozero.saved_networks import read_network
-from stereozero.world.training.checkpoints import ORIGIN, Checkpoint, write_checkpoint
+from stereozero.world.training.checkpoints import ORIGIN, Checkpoint, origin, write_checkpoint
+from stereozero.world.training.clip import ClipSettings
 from stereozero.world.training.image_unet import ImageUNetSettings, image_unet_settings
 from stereozero.world.training.loop import CHECKPOINT, Optimisation
 from stereozero.world.training.muon import optimisers_of
@@ -29,9 +31,9 @@ def adopt_generator(work: Path, folder: Path) -> None:
     encoders are put there.
     """
     vae = read_network(AutoencoderKL, folder / "vae").requires_grad_(True)
-    conditioner = read_network(ClipConditioner, folder / "conditioner")
+    conditioner = read_network(ClipConditioner, folder / "conditioner").requires_grad_(True)
     vae.save_pretrained(work / "vae" / "model")
-    conditioner.save_pretrained(work / "clip" / "model")
+    _adopt_conditioner(work, folder / "conditioner", conditioner)
     write_json(work / "vae" / ORIGIN, {"sha256": sha256_of(folder / "vae" / SAFETENSORS_WEIGHTS_NAME)})
     _begin(work / "vae", vae, VaeSettings().how, vae_settings(work, VaeSettings()))
     vae.save_pretrained(work / "decoder" / "model")
@@ -44,10 +46,17 @@ def adopt_generator(work: Path, folder: Path) -> None:
 def adopt_image_model(work: Path, folder: Path) -> None:
     """Put an image model's UNet where its training would have left it, to go on for a generator exported since."""
     unet = read_network(UNet2DConditionModel, folder / "unet").requires_grad_(True)
-    origin = {"sha256": sha256_of(folder / "unet" / SAFETENSORS_WEIGHTS_NAME)}
-    write_json(work / "image-unet" / ORIGIN, origin)
+    write_json(work / "image-unet" / ORIGIN, {"sha256": sha256_of(folder / "unet" / SAFETENSORS_WEIGHTS_NAME)})
     settings = ImageUNetSettings()
     _begin(work / "image-unet", unet, settings.how, image_unet_settings(work, settings))
+
+
+def _adopt_conditioner(work: Path, folder: Path, conditioner: ClipConditioner) -> None:
+    # Not to be trained on contrastively: its text tower has been trained along with the UNet since. It is exported.
+    conditioner.save_pretrained(work / "clip" / "model")
+    write_json(work / "clip" / ORIGIN, {"sha256": sha256_of(folder / SAFETENSORS_WEIGHTS_NAME)})
+    settings = ClipSettings()
+    _begin(work / "clip", conditioner, settings.how, asdict(settings) | origin(work / "clip"))
 
 
 def _adopt_unet(work: Path, folder: Path, parts: GeneratorParts) -> None:
