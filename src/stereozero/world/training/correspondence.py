@@ -92,7 +92,7 @@ def targets_of(origins: Sequence[Origins], positions: slice = slice(None)) -> Ta
         each.reshape(len(each), height * width, *each.shape[3:])[:, positions]
         for each in (index, share, known, on_object)
     )  # (N, P, ...)
-    weight = halved(known & on_object) + halved(known & ~on_object)  # (N, P)
+    weight = balanced(known, on_object)  # (N, P)
     return Targets(positions, *map(torch.from_numpy, (index, share.astype(np.float32), weight)))
 
 
@@ -149,9 +149,10 @@ def attention_loss(scores: Tensor, targets: Targets) -> Tensor:
     return ((scores.logsumexp(dim=-1) - right).mean(dim=1) * targets.weight).sum()
 
 
-def halved(mask: np.ndarray) -> np.ndarray:
-    """Return equal weights where a mask is true, with the sum 1/2, and 0 elsewhere; float32."""
-    return (0.5 * mask / max(1, mask.sum())).astype(np.float32)
+def balanced(known: np.ndarray, on_object: np.ndarray) -> np.ndarray:
+    """Return weights of known positions, 1/2 in all for those on objects and 1/2 for the others; float32."""
+    halves = (0.5 * mask / max(1, mask.sum()) for mask in (known & on_object, known & ~on_object))
+    return sum(half.astype(np.float32) for half in halves)
 
 
 def _scores(query: Tensor, key: Tensor) -> Tensor:

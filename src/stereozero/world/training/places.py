@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stereozero.backbones.dynamicrafter import VideoUNet
 from stereozero.backbones.dynamicrafter.attention import SpatialTransformer
-from stereozero.world.training.correspondence import Origins, halved
+from stereozero.world.training.correspondence import Origins, balanced
 
 _WAVES = (0.5, 1, 2, 4, 8)  # in the width of the picture; from each, x and y are told by a sine and a cosine
 _CODE = 4 * len(_WAVES)
@@ -88,8 +88,7 @@ def place_targets(origins: Sequence[Origins]) -> PlaceTargets:
     )  # (N, h, w, ...)
     height, width = known.shape[1:]
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)  # (h, w, 2)
-    weight = halved(known & on_object) + halved(known & ~on_object)  # (N, h, w)
-    arrays = (place_code(grid, width), place_code(places, width), weight)
+    arrays = (place_code(grid, width), place_code(places, width), balanced(known, on_object))
     return PlaceTargets(*map(torch.from_numpy, arrays))
 
 
