@@ -21,6 +21,6 @@ def page_faults(call: str) -> int:
     return int(ran.stdout)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux only")
 def test_freed_memory_is_used_again():
     assert page_faults("assert keep_freed_memory()") < 0.3 * page_faults("")

@@ -48,7 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one part; returns the exit status."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    keep_freed_memory()
     try:
         if given.what in TRAININGS:
             TRAININGS[given.what](given.work_dir, given.steps, resolve_device(given.device))
@@ -96,4 +95,5 @@ def _model(name: str) -> str:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # not in main(): it is for good, and a caller's process is not ours
     sys.exit(main())

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from stereozero.artifacts import atomic_path
 from stereozero.world.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from stereozero.world.training.muon import optimisers_of
+from stereozero.world.training.temporal import flatten_temporal_convolutions
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ class Training:
         self.task, self.how, self.folder = task, how, folder
         self.module = task.module.to(device)
         self.average = copy.deepcopy(self.module).requires_grad_(False).eval()
+        flatten_temporal_convolutions(self.module)
         self.trained = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.optimisers = optimisers_of(self.module, how.rate, how.weight_decay)
         self.step, self.seconds = 0, 0.0
