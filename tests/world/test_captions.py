@@ -42,9 +42,29 @@ def test_caption_names_the_facts_in_known_words(kind):
         assert set(words) <= VOCABULARY
         assert {told.main.colour, *told.main.shape.split(), told.wall.colour, told.wall.surface} <= set(words)
         assert SAID[told.direction] & set(words)
-        assert ("turns" in words) == told.turns
+        assert ("turns" in words) == (told.turns is not None)
+        assert told.turns is None or f"and turns to the {told.turns}" in text
         assert ("floor" in words) == (told.floor is not None)
         assert "a orange" not in text
+
+
+def test_objects_turn_as_the_caption_says():
+    turning = [clip for clip in (render_clip(sample_scene("simple", seed)) for seed in range(60)) if clip.facts.turns]
+    assert {clip.facts.turns for clip in turning} == {"left", "right"}
+    for clip in turning:
+        assert (_clockwise(clip) > 0.3) if clip.facts.turns == "right" else (_clockwise(clip) < -0.3), clip.caption
+
+
+def _clockwise(clip) -> float:
+    """How far the main object turns by its optical flow, clockwise [rad]."""
+    total = 0.0
+    for flow, shown in zip(clip.flow, clip.layer_ids == clip.scene.main, strict=False):  # flow: (H, W, 2)
+        places = np.argwhere(shown)[:, ::-1].astype(float)  # (P, 2), x to the right and y down
+        places -= places.mean(0)
+        moved = flow[shown] - flow[shown].mean(0)
+        across = places[:, 0] * moved[:, 1] - places[:, 1] * moved[:, 0]
+        total += across.sum() / np.square(places).sum()
+    return total
 
 
 def test_main_object_differs_from_the_others_in_colour_or_shape():

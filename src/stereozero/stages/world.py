@@ -13,7 +13,7 @@ from stereozero.stages.stage import Stage
 if TYPE_CHECKING:
     from stereozero.world import Clip as RenderedClip
 
-_RENDERER_VERSION = 1  # raised when the same seed renders other pixels
+_RENDERER_VERSION = 2  # raised when the same seed renders other pixels, or its caption has another wording
 
 
 def _settings(plan: Plan, clip: Clip) -> dict[str, Any]:

@@ -8,7 +8,7 @@
 A clip computes each of its arrays when it is first asked for it.
 """
 
-from stereozero.world.captions import VOCABULARY, Facts, Thing, caption, facts
+from stereozero.world.captions import VOCABULARY, WORDING, Facts, Thing, caption, facts
 from stereozero.world.clip import Clip, render_clip
 from stereozero.world.sampling import KINDS, sample_scene
 from stereozero.world.scenes import Camera, Layer, Scene
@@ -19,6 +19,7 @@ __all__ = [
     "KINDS",
     "SPLITS",
     "VOCABULARY",
+    "WORDING",
     "Camera",
     "Clip",
     "Facts",

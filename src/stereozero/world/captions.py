@@ -8,6 +8,9 @@ from stereozero.world.palette import BACKDROP_COLOURS, OBJECT_COLOURS
 from stereozero.world.scenes import Layer, Scene
 from stereozero.world.shapes import SHAPES
 
+WORDING = 2
+"""Raised when the same scene is told in other words."""
+
 SURFACES = {
     "plain": "plain",
     "stripes": "striped",
@@ -69,7 +72,7 @@ class Facts:
         main: the main object.
         direction: where it moves as the left camera sees it, one of ``DIRECTIONS`` (or "still" in a scene of your
             own).
-        turns: whether it turns in its plane, visibly.
+        turns: how it turns in its plane, if visibly: "right" (clockwise), "left" or None.
         others: the other objects.
         wall: the backdrop at the back.
         floor: the floor, or None.
@@ -79,7 +82,7 @@ class Facts:
 
     main: Thing
     direction: str
-    turns: bool
+    turns: str | None
     others: tuple[Thing, ...]
     wall: Thing
     floor: Thing | None
@@ -97,7 +100,7 @@ def facts(scene: Scene) -> Facts:
     return Facts(
         main=_thing(main),
         direction=main.direction,
-        turns=main.turn != 0,
+        turns=_turns(main),
         others=tuple(_thing(layer) for layer in scene.objects if layer is not main),
         wall=Thing(wall.colour, wall.surface, "wall"),
         floor=Thing(floors[0].colour, floors[0].surface, "floor") if floors else None,
@@ -111,7 +114,7 @@ def caption(scene: Scene) -> str:
     told = facts(scene)
     rng = np.random.default_rng([scene.seed, 11])
     action = str(rng.choice(_VERBS[told.direction]))
-    action += " and turns" if told.turns else ""
+    action += f" and turns to the {told.turns}" if told.turns else ""
     who, where, company, camera = told.main.words, _where(told), _company(told), f"the camera {_CAMERA[told.camera]}"
     return (
         f"{who} {action} {where}{company}, {camera}",
@@ -122,6 +125,12 @@ def caption(scene: Scene) -> str:
 
 def _thing(layer: Layer) -> Thing:
     return Thing(layer.colour, layer.surface, layer.shape)
+
+
+def _turns(layer: Layer) -> str | None:
+    if layer.turn == 0:
+        return None
+    return "right" if layer.turn > 0 else "left"
 
 
 def _where(told: Facts) -> str:

@@ -1,5 +1,7 @@
 """Pools of rendered clips and the batches drawn from them."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,16 @@ def test_a_pool_is_rendered_once_and_again_when_other_clips_are_wanted(tmp_path)
     assert (tmp_path / "train.npy").stat().st_mtime_ns == written
     moved = open_pool(tmp_path, PoolSettings(clips=4, frames=3, height=32, width=48, start=1))
     assert np.array_equal(moved.videos[0], first[2])
+
+
+def test_clips_told_in_an_older_wording_are_told_anew_and_not_rendered_again(tmp_path):
+    captions = open_pool(tmp_path, SETTINGS).captions
+    written, record = (tmp_path / "train.npy").stat().st_mtime_ns, tmp_path / "train.json"
+    told = json.loads(record.read_text())
+    record.write_text(json.dumps({"settings": told["settings"], "captions": ["a red disc stays"] * 4}))
+    assert open_pool(tmp_path, SETTINGS).captions == captions
+    assert json.loads(record.read_text()) == told
+    assert (tmp_path / "train.npy").stat().st_mtime_ns == written
 
 
 def test_training_and_held_out_clips_share_no_seed():

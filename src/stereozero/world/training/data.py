@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stereozero.artifacts import atomic_path, write_json
 from stereozero.errors import InputError
-from stereozero.world import KINDS, SPLITS, Scene, render_clip, sample_scene
+from stereozero.world import KINDS, SPLITS, WORDING, Scene, caption, render_clip, sample_scene
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,8 @@ def scene_of(settings: PoolSettings, index: int) -> Scene:
 def open_pool(folder: Path, settings: PoolSettings) -> ClipPool:
     """Return the pool that lies in a folder, rendered first if it isn't there or holds something else.
 
+    Clips told in an older wording are told anew, not rendered again.
+
     Raises:
         InputError: more clips than the split has seeds, or an unknown split.
     """
@@ -76,9 +78,12 @@ def open_pool(folder: Path, settings: PoolSettings) -> ClipPool:
     known = json.loads(record.read_text()) if record.is_file() else {}
     if known.get("settings") != described or not videos.is_file():
         record.unlink(missing_ok=True)
-        captions = _render(videos, settings)
-        write_json(record, {"settings": described, "captions": captions})
-        known = {"captions": captions}
+        _render(videos, settings)
+        known = {}
+    if known.get("wording") != WORDING:
+        captions = [caption(scene_of(settings, index)) for index in range(settings.clips)]
+        known = {"settings": described, "wording": WORDING, "captions": captions}
+        write_json(record, known)
     return ClipPool(settings, np.load(videos, mmap_mode="r"), tuple(known["captions"]))
 
 
@@ -108,20 +113,17 @@ def to_frames(pixels: Tensor) -> np.ndarray:
     return levels.movedim(1, -1).contiguous().cpu().numpy()
 
 
-def _render(path: Path, settings: PoolSettings) -> list[str]:
+def _render(path: Path, settings: PoolSettings) -> None:
     shape = (settings.clips, settings.frames, settings.height, settings.width, 3)
-    captions = []
     with atomic_path(path) as temporary:
         videos = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
         for index in range(settings.clips):
             scene = scene_of(settings, index)
             clip = render_clip(scene, settings.frames, settings.height, settings.width, strength=_STRENGTH)
             videos[index] = np.rint(clip.left * 255)
-            captions.append(clip.caption)
             if not (index + 1) % _LOG_EVERY:
                 log.info("rendered %d of %d clips of the pool", index + 1, settings.clips)
         videos.flush()
-    return captions
 
 
 def _check(settings: PoolSettings) -> None:
