@@ -14,9 +14,11 @@ from stereozero.world.sampling import KINDS, sample_scene
 from stereozero.world.scenes import Camera, Layer, Scene
 from stereozero.world.splits import SPLITS, scenes
 from stereozero.world.textures import Texture
+from stereozero.world.tracks import PACES
 
 __all__ = [
     "KINDS",
+    "PACES",
     "SPLITS",
     "VOCABULARY",
     "WORDING",

@@ -13,7 +13,7 @@ from stereozero.world.palette import OBJECT_COLOURS, Colour, difference, mixed
 from stereozero.world.scenes import Camera, Layer, Scene
 from stereozero.world.shapes import ROUND, SHAPES
 from stereozero.world.textures import Texture
-from stereozero.world.tracks import Track, free_place, main_track, side_track
+from stereozero.world.tracks import PACES, Track, amount, free_place, main_track, side_track
 
 KINDS = ("simple", "complex")
 """Kinds of scenes that ``sample_scene`` knows."""
@@ -23,7 +23,7 @@ _WHITE, _BLACK = (1.0, 1.0, 1.0), (0.03, 0.03, 0.05)
 _FAMILIES = ("plain", "stripes", "checks", "dots", "rings", "gradient", "zigzag", "letters", "noise")
 
 
-def sample_scene(kind: str, seed: int) -> Scene:
+def sample_scene(kind: str, seed: int, pace: str = "varied") -> Scene:
     """Draws a scene.
 
     "simple": one or two objects before a wall of little contrast, the camera mostly still. "complex": five to nine
@@ -32,48 +32,51 @@ def sample_scene(kind: str, seed: int) -> Scene:
     Args:
         kind: one of ``KINDS``.
         seed: whole number >= 0.
+        pace: one of ``PACES``; scenes of the same seed look the same at each, they only move otherwise.
 
     Returns:
         The scene. Its main object moves clearly in the direction that its facts state, and mostly inside the image
         for aspects from 1:1 to 16:9.
 
     Raises:
-        InputError: unknown kind or negative seed.
+        InputError: unknown kind or pace, or negative seed.
     """
     if kind not in KINDS:
         raise InputError(f"sample_scene: kind {kind!r} is unknown: use one of {', '.join(KINDS)}")
+    if pace not in PACES:
+        raise InputError(f"sample_scene: pace {pace!r} is unknown: use one of {', '.join(PACES)}")
     if seed < 0:
         raise InputError(f"sample_scene: seed is {seed}: give a whole number of at least 0")
     rng = np.random.default_rng([KINDS.index(kind), seed])
-    camera = _camera(rng, still=0.7 if kind == "simple" else 0.35)
+    camera = _camera(rng, still=0.7 if kind == "simple" else 0.35, pace=pace)
     room = sample_room(rng, kind, camera)
-    objects, main = _objects(rng, kind, camera, room)
+    objects, main = _objects(rng, kind, camera, room, pace)
     layers = (*room.layers, *objects)
     return Scene(layers, camera, main=len(room.layers) + main, kind=kind, seed=int(seed))
 
 
-def _camera(rng: np.random.Generator, still: float) -> Camera:
+def _camera(rng: np.random.Generator, still: float, pace: str) -> Camera:
     if rng.random() < still:
         return Camera()
-    amount = rng.uniform(0.7, 1.0)
+    far = amount(rng, 0.7, 1.0, pace)
     return (
-        Camera(move=(-0.32 * amount, 0, 0), motion="left"),
-        Camera(move=(0.32 * amount, 0, 0), motion="right"),
-        Camera(move=(0, 0, 0.55 * amount), motion="forward"),
-        Camera(move=(0, 0, -0.75 * amount), motion="backward"),
-        Camera(pan=-0.10 * amount, motion="pan left"),
-        Camera(pan=0.10 * amount, motion="pan right"),
+        Camera(move=(-0.32 * far, 0, 0), motion="left"),
+        Camera(move=(0.32 * far, 0, 0), motion="right"),
+        Camera(move=(0, 0, 0.55 * far), motion="forward"),
+        Camera(move=(0, 0, -0.75 * far), motion="backward"),
+        Camera(pan=-0.10 * far, motion="pan left"),
+        Camera(pan=0.10 * far, motion="pan right"),
     )[rng.integers(6)]
 
 
-def _objects(rng: np.random.Generator, kind: str, camera: Camera, room: Room) -> tuple[list[Layer], int]:
+def _objects(rng: np.random.Generator, kind: str, camera: Camera, room: Room, pace: str) -> tuple[list[Layer], int]:
     """The objects, each in a depth range of its own, and which of them is the main one."""
     count = int(rng.integers(1, 3) if kind == "simple" else rng.integers(5, 10))
     main = int(rng.integers(count // 2, count))  # among the nearer half, so that little hides it
-    track = main_track(rng, radius=rng.uniform(0.11, 0.15) if kind == "simple" else rng.uniform(0.09, 0.12))
+    track = main_track(rng, rng.uniform(0.11, 0.15) if kind == "simple" else rng.uniform(0.09, 0.12), pace)
     if track.changes_depth:
         main = count - 1  # it needs the front for itself
-    slots = _slots(rng, count, room.farthest, track.changes_depth)
+    slots = _slots(rng, count, room.farthest, track.changes_depth, pace)
     looks = _looks(rng, kind, count, room.colours)
     tracks = {main: track}
     objects = []
@@ -81,13 +84,17 @@ def _objects(rng: np.random.Generator, kind: str, camera: Camera, room: Room) ->
         if index != main:
             size = rng.uniform(0.08, 0.11) if kind == "simple" else rng.uniform(0.055, 0.085)
             radius = size * (0.8 + 0.4 * (index + 1) / count)
-            tracks[index] = side_track(rng, free_place(rng, tracks.values(), radius), radius)
+            tracks[index] = side_track(rng, free_place(rng, tracks.values(), radius), radius, pace)
         layer = _place(tracks[index], slots[index], camera, room, looks[index])
-        objects.append((index, _turned(rng, _tilted(rng, layer, slots, index))))
+        layer = _turned(rng, _tilted(rng, layer, slots, index), pace)
+        rests = pace == "even" and index != main
+        objects.append((index, replace(layer, turn=0.0) if rests else layer))
     return [layer for _, layer in sorted(objects, key=lambda pair: pair[0])], main
 
 
-def _slots(rng: np.random.Generator, count: int, farthest: float, front_moves: bool) -> list[tuple[float, float]]:
+def _slots(
+    rng: np.random.Generator, count: int, farthest: float, front_moves: bool, pace: str
+) -> list[tuple[float, float]]:
     """Inverse depth of each object at the start and end of the clip, from far to near."""
     low, high = 1 / farthest, 0.34 if front_moves else _NEAREST
     steps = count - front_moves
@@ -95,7 +102,7 @@ def _slots(rng: np.random.Generator, count: int, farthest: float, front_moves: b
     centres = [rng.uniform(a + 0.3 * (b - a), b - 0.2 * (b - a)) for a, b in pairwise(edges)]
     slots = [(c, c) for c in centres]
     if front_moves:
-        slots.append((0.38, 0.38 * rng.uniform(1.7, 2.0)))
+        slots.append((0.38, 0.38 * amount(rng, 1.7, 2.0, pace)))
     return slots
 
 
@@ -137,9 +144,9 @@ def _tilted(rng: np.random.Generator, layer: Layer, slots: list[tuple[float, flo
     return replace(layer, yaw=angle) if about_y else replace(layer, pitch=angle)
 
 
-def _turned(rng: np.random.Generator, layer: Layer) -> Layer:
+def _turned(rng: np.random.Generator, layer: Layer, pace: str) -> Layer:
     """Gives an object an angle in its plane, and sometimes a turn that can be seen."""
-    lean, turn = rng.uniform(-0.25, 0.25), rng.uniform(0.6, 1.2) * rng.choice((-1, 1))
+    lean, turn = rng.uniform(-0.25, 0.25), amount(rng, 0.6, 1.2, pace) * rng.choice((-1, 1))
     turns = rng.random() < 0.25 and layer.shape not in ROUND
     return replace(layer, spin=lean, turn=turn if turns else 0.0)
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from stereozero.errors import InputError
-from stereozero.world import SPLITS, scenes
+from stereozero.world import SPLITS, sample_scene, scenes
+from stereozero.world.training import data
 from stereozero.world.training.data import (
     PoolSettings,
     draw_frames,
@@ -46,6 +47,17 @@ def test_clips_told_in_an_older_wording_are_told_anew_and_not_rendered_again(tmp
     assert open_pool(tmp_path, SETTINGS).captions == captions
     assert json.loads(record.read_text()) == told
     assert (tmp_path / "train.npy").stat().st_mtime_ns == written
+
+
+def test_parts_rendered_by_several_processes_are_the_same_pool(tmp_path, monkeypatch):
+    whole = np.array(open_pool(tmp_path / "whole", SETTINGS).videos)
+    monkeypatch.setattr(data, "_PART", 3)
+    assert np.array_equal(open_pool(tmp_path / "parts", SETTINGS).videos, whole)
+
+
+def test_pools_move_at_an_even_pace():
+    seed = SPLITS["train"][0]
+    assert scene_of(SETTINGS, 1) == sample_scene("complex", seed, "even") != sample_scene("complex", seed)
 
 
 def test_training_and_held_out_clips_share_no_seed():

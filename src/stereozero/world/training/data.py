@@ -5,6 +5,9 @@ Which clips a step sees follows from (seed, step). So a training that resumes se
 
 import json
 import logging
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,7 +23,7 @@ log = logging.getLogger(__name__)
 
 RENDERER_VERSION = 1  # raised when the same seed renders other pixels
 _STRENGTH = 4.0  # of the stereo pair; only the left view is used, and it doesn't depend on it
-_LOG_EVERY = 1000  # clips
+_PART = 500  # clips that one process renders at a time
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class PoolSettings:
         clips: how many; even ones are simple scenes, odd ones complex ones.
         frames: rendered frames a clip, at equal times from its start to its end.
         height, width: of a frame [px].
+        pace: one of ``stereozero.world.PACES``; "even" clips follow from their first frames and captions.
         split: the key of ``stereozero.world.SPLITS`` that the scenes come from.
         start: seeds of the split to pass over.
     """
@@ -39,6 +43,7 @@ class PoolSettings:
     frames: int = 15
     height: int = 64
     width: int = 96
+    pace: str = "even"
     split: str = "train"
     start: int = 0
 
@@ -61,7 +66,7 @@ class ClipPool:
 def scene_of(settings: PoolSettings, index: int) -> Scene:
     """Return the scene of one clip of a pool; the kinds take turns."""
     seeds = SPLITS[settings.split]
-    return sample_scene(KINDS[index % 2], seeds[settings.start + index // 2])
+    return sample_scene(KINDS[index % 2], seeds[settings.start + index // 2], settings.pace)
 
 
 def open_pool(folder: Path, settings: PoolSettings) -> ClipPool:
@@ -115,15 +120,30 @@ def to_frames(pixels: Tensor) -> np.ndarray:
 
 def _render(path: Path, settings: PoolSettings) -> None:
     shape = (settings.clips, settings.frames, settings.height, settings.width, 3)
+    parts = [range(start, min(start + _PART, settings.clips)) for start in range(0, settings.clips, _PART)]
     with atomic_path(path) as temporary:
-        videos = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-        for index in range(settings.clips):
-            scene = scene_of(settings, index)
-            clip = render_clip(scene, settings.frames, settings.height, settings.width, strength=_STRENGTH)
-            videos[index] = np.rint(clip.left * 255)
-            if not (index + 1) % _LOG_EVERY:
-                log.info("rendered %d of %d clips of the pool", index + 1, settings.clips)
-        videos.flush()
+        np.lib.format.open_memmap(temporary, "w+", np.uint8, shape).flush()
+        if len(parts) == 1:
+            _render_part(temporary, settings, parts[0])
+            return
+        with ProcessPoolExecutor(_cores(), mp_context=multiprocessing.get_context("spawn")) as workers:
+            running = [workers.submit(_render_part, temporary, settings, part) for part in parts]
+            for count, done in enumerate(as_completed(running), 1):
+                done.result()
+                log.info("rendered %d of %d parts of the pool of %d clips", count, len(parts), settings.clips)
+
+
+def _render_part(path: Path, settings: PoolSettings, part: range) -> None:
+    videos = np.load(path, mmap_mode="r+")
+    for index in part:
+        clip = render_clip(scene_of(settings, index), settings.frames, settings.height, settings.width, _STRENGTH)
+        videos[index] = np.rint(clip.left * 255)
+    videos.flush()
+
+
+def _cores() -> int:
+    # That this process may use; a scheduler may have given it fewer than there are.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check(settings: PoolSettings) -> None:
