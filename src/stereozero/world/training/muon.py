@@ -4,7 +4,7 @@ On the small networks of the world it needs about half of AdamW's steps. Updates
 square is that of AdamW (Liu et al., arXiv 2502.16982), so one learning rate does for both.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,29 +32,41 @@ class Muon(Optimizer):
     def step(self, closure: None = None) -> None:
         """Take one step; parameters without gradient are left as they are."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, group["lr"], group["momentum"], group["weight_decay"])
+            for alike in _by_shape(parameter for parameter in group["params"] if parameter.grad is not None).values():
+                self._update(alike, group["lr"], group["momentum"], group["weight_decay"])
 
-    def _update(self, parameter: Tensor, rate: float, momentum: float, weight_decay: float) -> None:
+    def _update(self, alike: Sequence[Tensor], rate: float, momentum: float, weight_decay: float) -> None:
+        # Parameters whose matrices have one shape are brought into one batch: many are small.
+        directions = orthogonal(torch.stack([self._direction(parameter, momentum) for parameter in alike]))
+        scale = _MATCH * max(directions.shape[1:]) ** 0.5
+        for parameter, direction in zip(alike, directions, strict=True):
+            parameter.mul_(1 - rate * weight_decay).add_(direction.reshape(parameter.shape), alpha=-rate * scale)
+
+    def _direction(self, parameter: Tensor, momentum: float) -> Tensor:
         state = self.state[parameter]
         if not state:
             state["average"] = torch.zeros_like(parameter)
         average = state["average"].lerp_(parameter.grad, 1 - momentum)
-        direction = orthogonal(parameter.grad.lerp(average, momentum).flatten(1))  # (outputs, inputs)
-        scale = _MATCH * max(direction.shape) ** 0.5
-        parameter.mul_(1 - rate * weight_decay).add_(direction.view_as(parameter), alpha=-rate * scale)
+        return parameter.grad.lerp(average, momentum).flatten(1)  # (outputs, inputs)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """Return a matrix (rows, columns) with its singular values brought to about 1, by Newton-Schulz iteration."""
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    result = wide / (wide.norm() + 1e-7)
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Return matrices (..., rows, columns) with singular values brought to about 1, by Newton-Schulz iteration."""
+    is_wide = matrices.shape[-2] <= matrices.shape[-1]
+    result = matrices if is_wide else matrices.mT
+    result = result / (result.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     a, b, c = _QUINTIC
     for _ in range(_ROUNDS):
-        gram = result @ result.T  # (rows, rows), the smaller side
+        gram = result @ result.mT  # (..., rows, rows), the smaller side
         result = a * result + (b * gram + c * gram @ gram) @ result
-    return result if wide is matrix else result.T
+    return result if is_wide else result.mT
+
+
+def _by_shape(parameters: Iterable[Tensor]) -> Mapping[torch.Size, list[Tensor]]:
+    alike: dict[torch.Size, list[Tensor]] = {}
+    for parameter in parameters:
+        alike.setdefault(parameter.flatten(1).shape, []).append(parameter)
+    return alike
 
 
 def optimisers_of(module: nn.Module, rate: float, weight_decay: float) -> list[Optimizer]:
