@@ -15,7 +15,16 @@ from stereozero.world.training.clip import ClipSettings, ClipTask, build_conditi
 from stereozero.world.training.data import ClipPool, PoolSettings, open_pool, step_rng, to_pixels
 from stereozero.world.training.loop import Optimisation, Task, Training
 from stereozero.world.training.stages import halved
-from stereozero.world.training.unet import FAST, SLOW, VARIANT, UNetSettings, UNetTask, draw_clips, spread_times
+from stereozero.world.training.unet import (
+    FAST,
+    SLOW,
+    VARIANT,
+    UNetSettings,
+    UNetTask,
+    draw_clips,
+    gently,
+    spread_times,
+)
 from stereozero.world.training.vae import (
     DecoderSettings,
     DecoderTask,
@@ -99,6 +108,16 @@ def test_features_learn_to_tell_places(unet_task, tmp_path):
     errors = [training._take_step(1000) for _ in range(12)]
     assert errors[-1]["place"] < 0.9 * errors[0]["place"]
     assert errors[-1]["origin"] < 0.9 * errors[0]["origin"]
+
+
+def test_an_adopted_unet_is_trained_on_gently(pool, tmp_path):
+    choices = gently(UNET)
+    assert choices.how.rate == UNET.how.rate / 4
+    task = UNetTask(pool, choices, build_vae(VAE), build_conditioner(CLIP), asdict(choices))
+    before = [parameter.clone() for parameter in task.module.readouts.parameters()]
+    losses = Training(task, replace(choices.how, warmup=0), tmp_path)._take_step(1000)
+    assert losses.keys() == {"loss", "denoising", "late", "attention"}
+    assert all(map(torch.equal, before, task.module.readouts.parameters()))
 
 
 def test_tokens_outside_the_vocabulary_are_and_stay_nothing(pool, tmp_path):

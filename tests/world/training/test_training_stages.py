@@ -39,6 +39,7 @@ def test_an_exported_generator_can_be_gone_on_from(adopted):
 def test_what_was_adopted_is_noted_in_the_settings(adopted):
     work, exported = adopted
     _, checkpoint = read_generator(work, "cpu")
+    assert checkpoint.settings["places_weight"] == 0
     assert checkpoint.settings["grown_from"]["model_channels"] == exported.modules.unet.config.model_channels
     assert len(checkpoint.settings["grown_from"]["sha256"]) == 64
 

@@ -18,7 +18,7 @@ from stereozero.world.training.image_unet import ImageUNetSettings, image_unet_s
 from stereozero.world.training.loop import CHECKPOINT, Optimisation
 from stereozero.world.training.muon import optimisers_of
 from stereozero.world.training.stages import decoder_settings, unet_settings, vae_settings
-from stereozero.world.training.unet import GeneratorParts, UNetSettings
+from stereozero.world.training.unet import GeneratorParts, UNetSettings, gently
 from stereozero.world.training.vae import DecoderSettings, VaeSettings, only_decoder_trained
 from stereozero.world.training.widening import widen
 
@@ -68,7 +68,8 @@ def _adopt_unet(work: Path, folder: Path, parts: GeneratorParts) -> None:
         "sha256": sha256_of(folder / "unet" / SAFETENSORS_WEIGHTS_NAME),
     }
     write_json(work / "unet" / ORIGIN, described)
-    _begin(work / "unet", parts, UNetSettings().how, unet_settings(work, UNetSettings()))
+    settings = gently(UNetSettings())
+    _begin(work / "unet", parts, settings.how, unet_settings(work, settings))
 
 
 def _begin(folder: Path, module: nn.Module, how: Optimisation, settings: Mapping[str, Any]) -> None:

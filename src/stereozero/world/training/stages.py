@@ -23,7 +23,7 @@ from stereozero.world.training.clip import ClipSettings, ClipTask
 from stereozero.world.training.data import ClipPool, PoolSettings, draw_frames, open_pool, step_rng
 from stereozero.world.training.evaluation import SamplingSettings, retrieval
 from stereozero.world.training.loop import CHECKPOINT, Training
-from stereozero.world.training.unet import GeneratorParts, UNetSettings, UNetTask
+from stereozero.world.training.unet import GeneratorParts, UNetSettings, UNetTask, gently
 from stereozero.world.training.vae import DecoderSettings, DecoderTask, VaeSettings, VaeTask, finish_vae
 
 STEPS = {"vae": 2100, "decoder": 1500, "clip": 1150, "unet": 12000}
@@ -59,6 +59,8 @@ def train_unet(work: Path, steps: int, device: str) -> None:
     """Train UNet and Resampler on clips; VAE and encoders must have been trained before."""
     vae, conditioner = read_part(AutoencoderKL, work, "vae"), read_part(ClipConditioner, work, "clip")
     pool, settings = _train_pool(work), UNetSettings()
+    if origin(work / "unet"):
+        settings = gently(settings)
     task = UNetTask(pool, settings, vae, conditioner, unet_settings(work, settings))
     Training(task, settings.how, work / "unet", device).run(steps)
 
