@@ -70,7 +70,7 @@ def scene_of(settings: PoolSettings, index: int) -> Scene:
 
 
 def open_pool(folder: Path, settings: PoolSettings) -> ClipPool:
-    """Return the pool that lies in a folder, rendered first if it isn't there or holds something else.
+    """Return the pool that lies in a folder; if it isn't there or holds something else, all cores render it first.
 
     Clips told in an older wording are told anew, not rendered again.
 
