@@ -32,7 +32,7 @@ def sample_scene(kind: str, seed: int, pace: str = "varied") -> Scene:
     Args:
         kind: one of ``KINDS``.
         seed: whole number >= 0.
-        pace: one of ``PACES``; scenes of the same seed look the same at each, they only move otherwise.
+        pace: one of ``PACES``; scenes of one seed show the same things at each, but not all in the same places.
 
     Returns:
         The scene. Its main object moves clearly in the direction that its facts state, and mostly inside the image
