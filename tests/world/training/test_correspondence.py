@@ -1,5 +1,7 @@
 """Where things come from, and attention that is taught to look there."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -26,11 +28,12 @@ def scene():
 
 @pytest.fixture
 def origins():
-    """Return random places a little off the cells of two frames, all known, an object in the upper left."""
+    """Return random places a little off the cells of two frames, all known, two objects, the main one upper left."""
     places = GRID + np.random.default_rng(0).uniform(-3, 3, (2, HEIGHT, WIDTH, 2))
     on_object = np.zeros((2, HEIGHT, WIDTH), bool)
-    on_object[:, :4, :4] = True
-    return Origins(places, np.ones_like(on_object), on_object)
+    on_object[:, :4] = True
+    on_main = on_object & (np.arange(WIDTH) < 4)
+    return Origins(places, np.ones_like(on_object), on_object, on_main)
 
 
 def dense(targets: Targets, length: int) -> torch.Tensor:
@@ -64,11 +67,13 @@ def test_targets_lie_where_the_places_are(origins):
     assert np.allclose(mean, wanted, atol=1e-4)
 
 
-def test_objects_and_background_weigh_the_same(origins):
-    weight, on_object = targets_of([origins]).weight, torch.from_numpy(origins.on_object).flatten(1)
-    assert weight[on_object].sum().item() == pytest.approx(0.5)
-    assert weight[~on_object].sum().item() == pytest.approx(0.5)
-    unknown = Origins(origins.places, np.zeros_like(origins.known), origins.on_object)
+def test_the_main_object_weighs_half_and_the_rest_a_quarter_each(origins):
+    weight = targets_of([origins]).weight
+    on_object, on_main = (torch.from_numpy(mask).flatten(1) for mask in (origins.on_object, origins.on_main))
+    assert weight[on_main].sum().item() == pytest.approx(0.5)
+    assert weight[on_object & ~on_main].sum().item() == pytest.approx(0.25)
+    assert weight[~on_object].sum().item() == pytest.approx(0.25)
+    unknown = replace(origins, known=np.zeros_like(origins.known))
     assert targets_of([unknown]).weight.sum() == 0
 
 

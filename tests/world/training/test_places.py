@@ -1,11 +1,13 @@
 """Codes of places, and layers that read them from features."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from stereozero.world import sample_scene
-from stereozero.world.training.correspondence import Origins, find_origins
+from stereozero.world.training.correspondence import find_origins
 from stereozero.world.training.places import place_code, place_targets
 
 HEIGHT, WIDTH = 16, 24
@@ -39,5 +41,5 @@ def test_origins_of_the_first_frame_are_its_own_places(origins):
 
 
 def test_what_the_first_frame_does_not_show_has_no_weight(origins):
-    nowhere = Origins(origins.places, np.zeros_like(origins.known), origins.on_object)
+    nowhere = replace(origins, known=np.zeros_like(origins.known))
     assert place_targets([nowhere]).weight.sum() == 0

@@ -12,7 +12,8 @@ from stereozero.backbones.dynamicrafter import DynamiCrafter
 from stereozero.diffusion.backbone import ClipRequest
 from stereozero.world import VOCABULARY
 from stereozero.world.training.clip import ClipSettings, ClipTask, build_conditioner
-from stereozero.world.training.data import ClipPool, PoolSettings, open_pool, step_rng, to_pixels
+from stereozero.world.training.correspondence import find_origins
+from stereozero.world.training.data import ClipPool, PoolSettings, open_pool, scene_of, step_rng, to_pixels
 from stereozero.world.training.loop import Optimisation, Task, Training
 from stereozero.world.training.stages import halved
 from stereozero.world.training.unet import (
@@ -23,6 +24,7 @@ from stereozero.world.training.unet import (
     UNetTask,
     draw_clips,
     gently,
+    main_weights,
     spread_times,
 )
 from stereozero.world.training.vae import (
@@ -110,13 +112,25 @@ def test_features_learn_to_tell_places(unet_task, tmp_path):
     assert errors[-1]["origin"] < 0.9 * errors[0]["origin"]
 
 
+def test_errors_weigh_more_on_and_next_to_the_main_object(pool):
+    scene = scene_of(pool.settings, 0)
+    origins = find_origins(scene, pool.settings.frames, range(8), 16, 24)
+    weights = main_weights([origins], 8.0)[0]  # (F, h, w)
+    on_main = torch.from_numpy(origins.on_main)
+    assert weights.mean().item() == pytest.approx(1)
+    assert torch.allclose(weights[on_main], weights.max())
+    assert weights.max() / weights.min() == pytest.approx(8)
+    assert (weights == weights.max()).sum() > on_main.sum()
+    assert torch.equal(main_weights([replace(origins, on_main=origins.on_main & False)], 8.0), torch.ones(1, 8, 16, 24))
+
+
 def test_an_adopted_unet_is_trained_on_gently(pool, tmp_path):
     choices = gently(UNET)
-    assert choices.how.rate == UNET.how.rate / 4
+    assert choices.how.rate == UNET.how.rate / 2
     task = UNetTask(pool, choices, build_vae(VAE), build_conditioner(CLIP), asdict(choices))
     before = [parameter.clone() for parameter in task.module.readouts.parameters()]
     losses = Training(task, replace(choices.how, warmup=0), tmp_path)._take_step(1000)
-    assert losses.keys() == {"loss", "denoising", "late", "attention"}
+    assert losses.keys() == {"loss", "weighted", "denoising", "late", "attention"}
     assert all(map(torch.equal, before, task.module.readouts.parameters()))
 
 

@@ -28,11 +28,13 @@ class Origins:
         places: (F, h, w, 2) x and y in the first frame [cells], cell centres having whole numbers.
         known: (F, h, w) bool, whether the first frame shows the point.
         on_object: (F, h, w) bool, whether the point is an object's, and not a wall's or floor's.
+        on_main: (F, h, w) bool, whether it is the main object's.
     """
 
     places: np.ndarray
     known: np.ndarray
     on_object: np.ndarray
+    on_main: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +45,7 @@ class Targets:
         positions: which positions, counted row by row.
         index: (N, P, 4) the cells about the place that is right.
         share: (N, P, 4) bilinear weights, with the sum 1.
-        weight: (N, P) what a position counts in the loss; objects and background count the same in all, and all
-            weights together 1.
+        weight: (N, P) what a position counts in the loss, as in :func:`balanced`.
     """
 
     positions: slice
@@ -70,14 +71,12 @@ def find_origins(scene: Scene, count: int, frames: Sequence[int], height: int, w
     ids = layer_ids(view)[frames]  # (F, h, w)
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)  # (h, w, 2)
     places = grid + motion(view, ids, frames, frames[0])  # (F, h, w, 2)
-    return Origins(places, _shows(ids[0], places, ids), ids >= len(scene.backdrops))
+    return Origins(places, _shows(ids[0], places, ids), ids >= len(scene.backdrops), ids == scene.main)
 
 
 def targets_of(origins: Sequence[Origins], positions: slice = slice(None)) -> Targets:
     """Return what positions in clips with these origins should attend to, clip by clip and frame by frame."""
-    places, known, on_object = (
-        np.concatenate([getattr(one, name) for one in origins]) for name in ("places", "known", "on_object")
-    )  # (N, h, w, ...)
+    places, known = (np.concatenate([getattr(one, name) for one in origins]) for name in ("places", "known"))
     height, width = known.shape[1:]
     limit = np.array([width - 1, height - 1])
     places = places.clip(0, limit)
@@ -88,11 +87,11 @@ def targets_of(origins: Sequence[Origins], positions: slice = slice(None)) -> Ta
     share = np.stack(
         [(1 - right) * (1 - below), right * (1 - below), (1 - right) * below, right * below], axis=-1
     )  # (N, h, w, 4)
-    index, share, known, on_object = (
+    index, share, weight = (
         each.reshape(len(each), height * width, *each.shape[3:])[:, positions]
-        for each in (index, share, known, on_object)
+        for each in (index, share, balanced(origins))
     )  # (N, P, ...)
-    weight = balanced(known, on_object)  # (N, P)
+    weight = weight / max(weight.sum(), np.finfo(np.float32).tiny)  # (N, P)
     return Targets(positions, *map(torch.from_numpy, (index, share.astype(np.float32), weight)))
 
 
@@ -149,10 +148,18 @@ def attention_loss(scores: Tensor, targets: Targets) -> Tensor:
     return ((scores.logsumexp(dim=-1) - right).mean(dim=1) * targets.weight).sum()
 
 
-def balanced(known: np.ndarray, on_object: np.ndarray) -> np.ndarray:
-    """Return weights of known positions, 1/2 in all for those on objects and 1/2 for the others; float32."""
-    halves = (0.5 * mask / max(1, mask.sum()) for mask in (known & on_object, known & ~on_object))
-    return sum(half.astype(np.float32) for half in halves)
+def balanced(origins: Sequence[Origins]) -> np.ndarray:
+    """Return what cells of clips with these origins count, (N, h, w) float32, the sum of all being 1.
+
+    Where a point comes from is hard to tell on the main object, which moves, and it has few cells. So they count half
+    in all, those of the other objects and those of the background a quarter each; only known ones count.
+    """
+    known, on_object, on_main = (
+        np.concatenate([getattr(one, name) for one in origins]) for name in ("known", "on_object", "on_main")
+    )  # (N, h, w) each
+    groups = ((0.5, on_main), (0.25, on_object & ~on_main), (0.25, ~on_object))
+    weight = sum(share * (known & group) / max(1, (known & group).sum()) for share, group in groups)
+    return (weight / max(weight.sum(), np.finfo(float).tiny)).astype(np.float32)
 
 
 def _scores(query: Tensor, key: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class PlaceTargets:
         here: (h, w, C) code of the cells' own places.
         origin: (N, h, w, C) code of where in the first frame their surface points were.
         weight: (N, h, w) what a cell counts in the error of the origin, as in
-            :class:`~stereozero.world.training.correspondence.Targets`.
+            :func:`~stereozero.world.training.correspondence.balanced`.
     """
 
     here: Tensor
@@ -83,12 +83,10 @@ class PlaceReadouts(nn.Module):
 
 def place_targets(origins: Sequence[Origins]) -> PlaceTargets:
     """Return what is to be read in clips with these origins, clip by clip and frame by frame."""
-    places, known, on_object = (
-        np.concatenate([getattr(one, name) for one in origins]) for name in ("places", "known", "on_object")
-    )  # (N, h, w, ...)
-    height, width = known.shape[1:]
+    places = np.concatenate([one.places for one in origins])  # (N, h, w, 2)
+    height, width = places.shape[1:3]
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)  # (h, w, 2)
-    arrays = (place_code(grid, width), place_code(places, width), balanced(known, on_object))
+    arrays = (place_code(grid, width), place_code(places, width), balanced(origins))
     return PlaceTargets(*map(torch.from_numpy, arrays))
 
 

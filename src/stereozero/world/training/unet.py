@@ -2,11 +2,10 @@
 
 As DynamiCrafter is trained: the first frame's latents are concatenated to every frame's, its CLIP tokens go through the
 Resampler, and for guidance the text, or text and image tokens, are left out now and then. Unlike there, the text tower
-is trained along, because a small one knows too little of motion from single frames, and some attention heads are taught
-where things come from (see :mod:`stereozero.world.training.correspondence`).
+is trained along, because a small one knows too little of motion from single frames, some attention heads are taught
+where things come from (see :mod:`stereozero.world.training.correspondence`), and errors on the main object weigh more.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter, Modules, Resampler, Variant, VideoUNet
 from stereozero.backbones.dynamicrafter.attention import SpatialTransformer
 from stereozero.diffusion.schedule import add_noise, velocity_target
-from stereozero.world.training.correspondence import TaughtAttention, find_origins, targets_of
+from stereozero.world.training.correspondence import Origins, TaughtAttention, find_origins, targets_of
 from stereozero.world.training.data import ClipPool, scene_of, step_rng, to_pixels
 from stereozero.world.training.loop import Optimisation
 from stereozero.world.training.places import PlaceReadouts, place_targets
@@ -69,6 +68,8 @@ class UNetSettings:
         taught_heads: of every spatial self-attention on the way up, how many heads are taught where things come
             from; at least 1.
         taught_weight: of that loss [1 / nat].
+        main_weight: how many times more an error counts where the main object is seen, or next to it. It covers few
+            cells, a twentieth of the picture, but what a video is about happens there.
         places_weight: of the errors with which places and origins are read from features; 0 leaves that out.
         bfloat16: compute in bfloat16 where that is safe.
         how: the descent.
@@ -90,6 +91,7 @@ class UNetSettings:
     noisier: float = 2.0
     taught_heads: int = 2
     taught_weight: float = 0.06
+    main_weight: float = 8.0
     places_weight: float = 0.1
     bfloat16: bool = True
     how: Optimisation = Optimisation(rate=2e-3, fall=0.8)  # noqa: RUF009, it is frozen
@@ -101,7 +103,7 @@ def gently(settings: UNetSettings) -> UNetSettings:
     It has much to lose: the full rate, and place readouts that know nothing yet, since they are not exported, raise its
     denoising loss from 0.016 to 0.025 within sixty steps.
     """
-    return replace(settings, places_weight=0.0, how=replace(settings.how, rate=settings.how.rate / 4, fall=1.0))
+    return replace(settings, places_weight=0.0, how=replace(settings.how, rate=settings.how.rate / 2, fall=1.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,15 +197,17 @@ class UNetTask:
             self.module.readouts.watch(self.module.unet)
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """Return "loss" = "denoising" + weight * "attention" + weight * ("place" + "origin").
+        """Return "loss" = "weighted" + weight * "attention" + weight * ("place" + "origin").
 
-        These are the mean squared error of the velocity, the mean cross-entropy of the taught heads [nats] and the
-        errors of what is read from features, if it is. "late" is the last frame's part in the first.
+        These are the mean squared error of the velocity, the main object's weighing more, the mean cross-entropy of the
+        taught heads [nats] and the errors of what is read from features, if it is. "denoising" is the first without
+        weights and "late" the last frame's part in that.
         """
         choices, device = self._choices, self.module.unet.device
         rng = step_rng(choices.how.seed, step)
         batch = draw_clips(self._pool, rng, choices)
-        self._set_targets(batch, slice(int(rng.integers(_TAUGHT_POSITIONS)), None, _TAUGHT_POSITIONS))
+        origins = self._origins(batch)
+        self._set_targets(origins, slice(int(rng.integers(_TAUGHT_POSITIONS)), None, _TAUGHT_POSITIONS))
         with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
             pixels = batch.pixels.to(device)  # (B, F, 3, H, W)
             latents = self._encode(pixels)  # (B, C, F, h, w)
@@ -212,26 +216,37 @@ class UNetTask:
             noisy, target = self._noised(latents, times)  # (B, C, F, h, w) each
             sample = torch.cat([noisy, latents[:, :, :1].expand_as(latents)], dim=1)  # (B, 2 C, F, h, w)
             velocity = self.module.unet(sample, torch.from_numpy(times).to(device), text, image, batch.fs.to(device))
-        error = nnf.mse_loss(velocity.float(), target, reduction="none").mean(dim=(0, 1, 3, 4))  # (F,)
+        error = nnf.mse_loss(velocity.float(), target, reduction="none").mean(dim=1)  # (B, F, h, w)
+        weighted = (error * main_weights(origins[0], choices.main_weight).to(device)).mean()
         attention = torch.stack([processor.take_loss() for processor in self._taught]).mean()
         places = self.module.readouts.take_losses() if choices.places_weight else {}
-        loss = error.mean() + choices.taught_weight * attention + choices.places_weight * sum(places.values())
-        return {"loss": loss, "denoising": error.mean(), "late": error[-1], "attention": attention, **places}
+        loss = weighted + choices.taught_weight * attention + choices.places_weight * sum(places.values())
+        plain = {"denoising": error.mean(), "late": error[:, -1].mean()}
+        return {"loss": loss, "weighted": weighted, **plain, "attention": attention, **places}
 
-    def _set_targets(self, batch: ClipBatch, positions: slice) -> None:
-        levels = len(self._choices.channel_mult)
+    def _origins(self, batch: ClipBatch) -> list[list[Origins]]:
+        # A list a level of the UNet, the finest one first, with the origins of each clip.
         cell = 2 ** (len(self._vae.config.block_out_channels) - 1)
-        height, width = (side // cell for side in batch.pixels.shape[-2:])
         scenes = [scene_of(self._pool.settings, clip) for clip in batch.clips.tolist()]
-        targets, readouts, device = {}, self.module.readouts, self.module.unet.device
-        for factor in (2**level for level in range(levels)):
-            size = height // factor, width // factor
-            origins = [
+        sizes = (
+            [side // cell // 2**level for side in batch.pixels.shape[-2:]]
+            for level in range(len(self._choices.channel_mult))
+        )
+        return [
+            [
                 find_origins(scene, self._pool.settings.frames, frames, *size)
                 for scene, frames in zip(scenes, batch.frames, strict=True)
             ]
-            targets[math.prod(size)] = targets_of(origins, positions).to(device)
-            readouts.targets[math.prod(size)] = place_targets(origins).to(device)
+            for size in sizes
+        ]
+
+    def _set_targets(self, origins: Sequence[Sequence[Origins]], positions: slice) -> None:
+        targets, readouts, device = {}, self.module.readouts, self.module.unet.device
+        for level in origins:
+            cells = level[0].known[0].size
+            targets[cells] = targets_of(level, positions).to(device)
+            if self._choices.places_weight:
+                readouts.targets[cells] = place_targets(level).to(device)
         for processor in self._taught:
             processor.targets = targets
 
@@ -261,6 +276,13 @@ class UNetTask:
         clean = latents * scale[:, None, None, None, None]  # (B, C, F, h, w)
         noise = torch.randn_like(clean)
         return add_noise(clean, noise, alpha_bar), velocity_target(clean, noise, alpha_bar)
+
+
+def main_weights(origins: Sequence[Origins], times_more: float) -> Tensor:
+    """Return weights (B, F, h, w) with the mean 1, so many times more where the main object is seen or next to it."""
+    seen = torch.from_numpy(np.stack([one.on_main for one in origins])).float()  # (B, F, h, w)
+    weights = 1 + (times_more - 1) * nnf.max_pool2d(seen, kernel_size=3, stride=1, padding=1)
+    return weights / weights.mean()
 
 
 def draw_clips(pool: ClipPool, rng: np.random.Generator, settings: UNetSettings) -> ClipBatch:
