@@ -69,7 +69,7 @@ class UNetSettings:
             from; at least 1.
         taught_weight: of that loss [1 / nat].
         main_weight: how many times more an error counts where the main object is seen, or next to it. It covers few
-            cells, a twentieth of the picture, but what a video is about happens there.
+            cells, 4 % of the picture, but what a video is about happens there.
         places_weight: of the errors with which places and origins are read from features; 0 leaves that out.
         bfloat16: compute in bfloat16 where that is safe.
         how: the descent.
