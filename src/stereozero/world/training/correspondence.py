@@ -151,7 +151,7 @@ def attention_loss(scores: Tensor, targets: Targets) -> Tensor:
 def balanced(origins: Sequence[Origins]) -> np.ndarray:
     """Return what cells of clips with these origins count, (N, h, w) float32, the sum of all being 1.
 
-    Where a point comes from is hard to tell on the main object, which moves, and it has few cells. So they count half
+    Where a point comes from is hard to tell on the main object, which moves, and it has few cells. So these count half
     in all, those of the other objects and those of the background a quarter each; only known ones count.
     """
     known, on_object, on_main = (
