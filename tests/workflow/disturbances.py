@@ -97,8 +97,7 @@ def two_runs(config: Path, folder: Path, expected: Mapping[str, str]) -> Observe
     """
     own = prepare(config, folder)
     with subprocess.Popen(snakemake_command(own), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
-        while not any((own.parent / ".snakemake" / "locks").glob("*")) and first.poll() is None:
-            time.sleep(0.02)
+        _wait_for_file(own.parent / ".snakemake" / "locks", "*.lock", first)
         second = run_snakemake(own)
     finish(own)
     return {
@@ -153,7 +152,7 @@ def model_cache(config: Path, folder: Path, expected: Mapping[str, str]) -> Obse
         environment = {**os.environ, "HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1"}
         command = [sys.executable, "-c", _FETCH, str(folder / "cache")]
         victim = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _wait_for_partial_file(folder / "cache", victim)
+        _wait_for_file(folder / "cache", "*.incomplete", victim)
         victim.kill()
         victim.wait()
         outcomes = _together([command, command], environment)
@@ -289,6 +288,7 @@ def _hub(content: bytes) -> Iterator[str]:
         server.shutdown()
 
 
-def _wait_for_partial_file(cache: Path, process: subprocess.Popen) -> None:
-    while process.poll() is None and not any(path.stat().st_size for path in cache.rglob("*.incomplete")):
+def _wait_for_file(folder: Path, pattern: str, process: subprocess.Popen) -> None:
+    """Wait until a running process has written to such a file, or has ended."""
+    while process.poll() is None and not any(path.stat().st_size for path in folder.rglob(pattern)):
         time.sleep(0.02)

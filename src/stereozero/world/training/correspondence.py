@@ -91,8 +91,7 @@ def targets_of(origins: Sequence[Origins], positions: slice = slice(None)) -> Ta
         each.reshape(len(each), height * width, *each.shape[3:])[:, positions]
         for each in (index, share, balanced(origins))
     )  # (N, P, ...)
-    weight = weight / max(weight.sum(), np.finfo(np.float32).tiny)  # (N, P)
-    return Targets(positions, *map(torch.from_numpy, (index, share.astype(np.float32), weight)))
+    return Targets(positions, *map(torch.from_numpy, (index, share.astype(np.float32), _summing_to_one(weight))))
 
 
 class TaughtAttention:
@@ -159,7 +158,12 @@ def balanced(origins: Sequence[Origins]) -> np.ndarray:
     )  # (N, h, w) each
     groups = ((0.5, on_main), (0.25, on_object & ~on_main), (0.25, ~on_object))
     weight = sum(share * (known & group) / max(1, (known & group).sum()) for share, group in groups)
-    return (weight / max(weight.sum(), np.finfo(float).tiny)).astype(np.float32)
+    return _summing_to_one(weight).astype(np.float32)
+
+
+def _summing_to_one(weight: np.ndarray) -> np.ndarray:
+    # Zeros, where nothing is known, stay zeros.
+    return weight / max(weight.sum(), np.finfo(np.float32).tiny)
 
 
 def _scores(query: Tensor, key: Tensor) -> Tensor:
