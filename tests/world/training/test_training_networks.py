@@ -1,5 +1,6 @@
 """A few steps of each network's training, and the folder that they leave."""
 
+import json
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -10,11 +11,13 @@ from safetensors.torch import load_file
 from stereozero.backbones.clip_text import UNKNOWN
 from stereozero.backbones.dynamicrafter import DynamiCrafter
 from stereozero.diffusion.backbone import ClipRequest
-from stereozero.world import VOCABULARY
+from stereozero.world import VOCABULARY, Layer
 from stereozero.world.training.clip import ClipSettings, ClipTask, build_conditioner
 from stereozero.world.training.correspondence import find_origins
 from stereozero.world.training.data import ClipPool, PoolSettings, open_pool, scene_of, step_rng, to_pixels
+from stereozero.world.training.evaluation import SamplingSettings
 from stereozero.world.training.loop import Optimisation, Task, Training
+from stereozero.world.training.report import evaluate
 from stereozero.world.training.stages import halved
 from stereozero.world.training.unet import (
     FAST,
@@ -55,6 +58,11 @@ def pool(tmp_path_factory) -> ClipPool:
 @pytest.fixture(scope="module")
 def unet_task(pool) -> UNetTask:
     return UNetTask(pool, UNET, build_vae(VAE), build_conditioner(CLIP), asdict(UNET))
+
+
+def main_of(pool: ClipPool, clip: int) -> Layer:
+    scene = scene_of(pool.settings, clip)
+    return scene.layers[scene.main]
 
 
 class SameBatch:
@@ -107,7 +115,7 @@ def test_taught_heads_learn_where_to_look(unet_task, tmp_path):
 
 def test_features_learn_to_tell_places(unet_task, tmp_path):
     training = Training(SameBatch(unet_task), replace(UNET.how, warmup=2), tmp_path)
-    errors = [training._take_step(1000) for _ in range(12)]
+    errors = [training._take_step(1000) for _ in range(16)]
     assert errors[-1]["place"] < 0.9 * errors[0]["place"]
     assert errors[-1]["origin"] < 0.9 * errors[0]["origin"]
 
@@ -155,6 +163,16 @@ def test_clips_are_drawn_at_two_speeds(pool):
     assert torch.equal(fast.pixels[0], to_pixels(pool.videos[clip, ::2]))
 
 
+def test_clips_that_turn_and_simple_ones_are_drawn_as_often_as_told(pool):
+    assert pool.turning.tolist() == [main_of(pool, clip).turn != 0 for clip in range(24)]
+    turning = draw_clips(pool, step_rng(0, 0), replace(UNET, batch=40, turning_share=1.0, simple_share=1.0))
+    assert pool.turning[turning.clips].all()
+    assert not (turning.clips % 2).any()
+    mixed = draw_clips(pool, step_rng(0, 0), replace(UNET, batch=400, turning_share=0.75, simple_share=0.25))
+    assert pool.turning[mixed.clips].mean() == pytest.approx(0.75, abs=0.07)
+    assert (mixed.clips % 2).mean() == pytest.approx(0.75, abs=0.07)
+
+
 def test_times_cover_the_range():
     times = spread_times(step_rng(0, 3), 4, 1000)
     assert sorted(times // 250) == [0, 1, 2, 3]
@@ -175,6 +193,17 @@ def test_the_saved_generator_is_read_and_samples(unet_task, tmp_path):
     pair = read.encode_conditioning([ClipRequest("a red disc", seed=1, image=torch.rand(3, 64, 96))])
     latents = torch.randn(1, 4, VARIANT.frames, 16, 24)
     assert torch.isfinite(read.predict(latents, 999, pair.conditional)).all()
+
+
+def test_an_evaluation_also_tells_of_turning_clips_alone(unet_task, pool, tmp_path):
+    unet_task.module.backbone(build_vae(VAE)).save_pretrained(tmp_path)
+    backbone = DynamiCrafter.from_pretrained(tmp_path)  # whose attentions aren't those of the training
+    evaluate(backbone, pool, SamplingSettings(clips=6, steps=1), tmp_path, {"step": 7})
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["step"] == 7
+    counted = {name: reached["direction_counted"] for name, reached in figures["generator"].items()}
+    assert counted == {"simple": 3, "complex": 3, "turning": pool.turning[:6].sum()}
+    assert (tmp_path / "samples.png").is_file()
 
 
 def test_finishing_the_vae_scales_its_latents_to_one(pool):

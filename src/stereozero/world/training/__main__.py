@@ -17,6 +17,7 @@ from stereozero.device import resolve_device
 from stereozero.errors import StereoZeroError
 from stereozero.world.training import adoption, depth_stages, features_stages, image_unet, stages
 from stereozero.world.training.allocation import keep_freed_memory
+from stereozero.world.training.evaluation import SamplingSettings
 
 TRAININGS = {
     "vae": stages.train_vae,
@@ -29,8 +30,7 @@ TRAININGS = {
     features_stages.DINO: features_stages.train_dino,
     "image-unet": image_unet.train_image_unet,
 }
-EVALUATIONS = {
-    "evaluate": stages.evaluate_generator,
+EVALUATIONS = {  # besides that of the generator, which also takes how to sample
     "evaluate-depth": depth_stages.evaluate_depth,
     "evaluate-features": features_stages.evaluate_features,
 }
@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given.what in TRAININGS:
             TRAININGS[given.what](given.work_dir, given.steps, resolve_device(given.device))
+        elif given.what == "evaluate":
+            sampling = SamplingSettings(given.clips, guidance=given.guidance)
+            stages.evaluate_generator(given.work_dir, sampling, resolve_device(given.device))
         elif given.what in EVALUATIONS:
             EVALUATIONS[given.what](given.work_dir, given.clips, resolve_device(given.device))
         elif given.what in EXPORTS:
@@ -69,10 +72,13 @@ def _parser() -> argparse.ArgumentParser:
         part = _part(parts, name, train.__doc__)
         part.add_argument("--steps", type=int, default=_STEPS[name], help="in all; default: %(default)s")
         part.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    for name, evaluate in EVALUATIONS.items():
+    for name, evaluate in {"evaluate": stages.evaluate_generator, **EVALUATIONS}.items():
         part = _part(parts, name, evaluate.__doc__)
         part.add_argument("--clips", type=int, default=48, help="held-out clips; default: %(default)s")
         part.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parts.choices["evaluate"].add_argument(
+        "--guidance", type=float, default=SamplingSettings.guidance, help="1 is none; default: %(default)s"
+    )
     for name, export in EXPORTS.items():
         part = _part(parts, name, export.__doc__)
         part.add_argument("--to", type=Path, default=Path("models") / _model(name), help="default: %(default)s")

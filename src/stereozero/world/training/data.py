@@ -9,6 +9,7 @@ import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,11 @@ class ClipPool:
     settings: PoolSettings
     videos: np.ndarray
     captions: tuple[str, ...]
+
+    @cached_property
+    def turning(self) -> np.ndarray:
+        """(N,) bool, whether the caption tells of a main object that turns."""
+        return np.array([" turns to the " in told for told in self.captions])
 
 
 def scene_of(settings: PoolSettings, index: int) -> Scene:

@@ -35,13 +35,13 @@ class SamplingSettings:
     Attributes:
         clips: of the held-out pool.
         steps: DDIM steps.
-        guidance: scale of classifier-free guidance.
+        guidance: scale of classifier-free guidance; 1, which is none, is as good for this generator and twice as fast.
         batch: clips at a time.
     """
 
     clips: int = 48
     steps: int = 20
-    guidance: float = 2.0
+    guidance: float = 1.0
     batch: int = 8
 
 

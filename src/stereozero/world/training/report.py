@@ -46,15 +46,14 @@ def evaluate(
         known: what figures.json is to hold besides.
     """
     videos = sample_clips(backbone, pool, settings)
+    clips = {kind: range(first, len(videos), len(KINDS)) for first, kind in enumerate(KINDS)}
+    clips["turning"] = np.flatnonzero(pool.turning[: len(videos)]).tolist()  # of both kinds
     figures = {
         **known,
         "sampling": asdict(settings),
         "vae_psnr": vae_figures(backbone.modules.vae, pool),
         "latents_apart": latents_apart(backbone.modules.vae, pool),
-        "generator": {
-            kind: generator_figures(backbone, pool, videos, range(first, len(videos), len(KINDS)))
-            for first, kind in enumerate(KINDS)
-        },
+        "generator": {name: generator_figures(backbone, pool, videos, some) for name, some in clips.items() if some},
     }
     write_json(folder / FIGURES, figures)
     draw_reconstructions(folder / PICTURES, backbone.modules.vae, pool)

@@ -18,7 +18,7 @@ from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter
 from stereozero.errors import InputError
 from stereozero.saved_networks import read_network
 from stereozero.world.training import report
-from stereozero.world.training.checkpoints import Checkpoint, made_for, origin, read_checkpoint
+from stereozero.world.training.checkpoints import ORIGIN, Checkpoint, made_for, origin, read_checkpoint
 from stereozero.world.training.clip import ClipSettings, ClipTask
 from stereozero.world.training.data import ClipPool, PoolSettings, draw_frames, open_pool, step_rng
 from stereozero.world.training.evaluation import SamplingSettings, retrieval
@@ -65,14 +65,20 @@ def train_unet(work: Path, steps: int, device: str) -> None:
     Training(task, settings.how, work / "unet", device).run(steps)
 
 
-def evaluate_generator(work: Path, clips: int, device: str) -> None:
+def evaluate_generator(work: Path, sampling: SamplingSettings, device: str) -> None:
     """Measure the generator as it stands on held-out clips; leaves figures and pictures."""
     backbone, checkpoint = read_generator(work, device)
     pool, folder = open_pool(work / "pool", HELD_OUT), work / "evaluation"
-    retrieved = retrieval(read_part(ClipConditioner, work, "clip"), pool)
-    known = {"step": checkpoint.step, "clip_retrieval_of_20": retrieved}
-    report.evaluate(backbone, pool, SamplingSettings(clips=clips), folder, known)
+    known = {"step": checkpoint.step, **_retrieved(work, pool)}
+    report.evaluate(backbone, pool, sampling, folder, known)
     report.draw_losses(folder / report.CURVES, {name: work / name for name in STEPS})
+
+
+def _retrieved(work: Path, pool: ClipPool) -> dict[str, float]:
+    # Not of adopted encoders: their text tower was trained along with the UNet since, and fits pictures no more.
+    if (work / "clip" / ORIGIN).is_file():
+        return {}
+    return {"clip_retrieval_of_20": retrieval(read_part(ClipConditioner, work, "clip"), pool)}
 
 
 def export_generator(work: Path, folder: Path) -> None:

@@ -60,6 +60,8 @@ class UNetSettings:
         resampler_width, resampler_layers: of the Resampler.
         batch: clips a step.
         simple_share: share of clips that are simple scenes; the others are complex ones.
+        turning_share: share of clips whose main object turns, of simple ones and of complex ones; a fifth of a pool's.
+            Turning bends shapes most.
         slow_share: share of clips that show half of the motion, twice as slow.
         no_text: share of clips without text.
         no_condition: share of clips without text and without image tokens.
@@ -85,6 +87,7 @@ class UNetSettings:
     resampler_layers: int = 2
     batch: int = 4
     simple_share: float = 0.6
+    turning_share: float = 0.45
     slow_share: float = 0.75
     no_text: float = 0.07
     no_condition: float = 0.07
@@ -288,8 +291,7 @@ def main_weights(origins: Sequence[Origins], times_more: float) -> Tensor:
 def draw_clips(pool: ClipPool, rng: np.random.Generator, settings: UNetSettings) -> ClipBatch:
     """Return random clips of a pool, each at one of the two speeds."""
     count, length = settings.batch, VARIANT.frames
-    complex_ones = rng.random(count) >= settings.simple_share
-    clips = 2 * rng.integers(len(pool.videos) // 2, size=count) + complex_ones
+    clips = rng.choice(len(pool.captions), size=count, p=_chances(pool, settings))
     slow = rng.random(count) < settings.slow_share
     starts = np.where(slow, rng.integers(pool.settings.frames - length + 1, size=count), 0)
     frames = starts[:, None] + np.arange(length) * np.where(slow, 1, 2)[:, None]  # (B, F)
@@ -297,6 +299,15 @@ def draw_clips(pool: ClipPool, rng: np.random.Generator, settings: UNetSettings)
     pixels = to_pixels(np.concatenate(videos)).unflatten(0, (count, length))  # (B, F, 3, H, W)
     fs = torch.from_numpy(np.where(slow, SLOW, FAST))
     return ClipBatch(pixels, [pool.captions[clip] for clip in clips], fs, clips, frames)
+
+
+def _chances(pool: ClipPool, settings: UNetSettings) -> np.ndarray:
+    # (N,) how likely each clip is drawn; in a tiny pool some of the four groups may be empty
+    group = 2 * (np.arange(len(pool.captions)) % 2) + pool.turning  # odd clips are complex scenes
+    kinds = (settings.simple_share, 1 - settings.simple_share)
+    share = np.outer(kinds, (1 - settings.turning_share, settings.turning_share)).ravel()  # (4,)
+    chances = share[group] / np.bincount(group, minlength=4)[group]
+    return chances / chances.sum()
 
 
 def spread_times(rng: np.random.Generator, count: int, train_steps: int, noisier: float = 1.0) -> np.ndarray:
