@@ -69,6 +69,15 @@ class TestContactSheet:
         videos = {"a-very-long-method-name-without-spaces-" * 3: flat(0), "tall": flat(9, 2, 128, 32)}
         assert compose_sheet(videos, [0, 1], 64).shape == (HEADER_HEIGHT + 32 + 256 + 2 * GAP, LABEL_WIDTH + 136, 3)
 
+    def test_a_long_label_is_written_smaller_and_stays_in_its_row(self) -> None:
+        caption = "a red shaded triangle drifts up and turns to the right in front of a slanted white wooden wall"
+        rows = {caption: flat(0, height=96, width=64), "b": flat(0)}
+        sheet = compose_sheet(rows, [0], 64)
+        short = compose_sheet(dict(zip(("a", "b"), rows.values(), strict=True)), [0], 64)
+        below = slice(HEADER_HEIGHT + 96, None)
+        assert np.array_equal(sheet[below], short[below])
+        assert (sheet[HEADER_HEIGHT : HEADER_HEIGHT + 96, :LABEL_WIDTH] < 60).any(axis=(1, 2)).sum() > 48
+
     def test_file_is_the_same_every_time(self, tmp_path: Path) -> None:
         for name in ("a.png", "b.png"):
             contact_sheet(tmp_path / name, {"x": flat(3)}, [0], 64)

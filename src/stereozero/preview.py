@@ -15,7 +15,8 @@ LABEL_WIDTH = 120
 HEADER_HEIGHT = 22
 GAP = 4
 _FONT_SIZE = 13
-_LETTERS_A_LINE = 17
+_SMALLEST_FONT_SIZE = 8
+_LETTERS_A_LINE = 17  # at the full font size
 _BACKGROUND = (220, 220, 220)  # neither the white nor the black of a mask
 _INK = (30, 30, 30)
 
@@ -67,7 +68,7 @@ def compose_sheet(videos: Mapping[str, np.ndarray], times: Sequence[int], cell_w
         draw.text((_column_left(column, cell_width), 4), f"frame {time}", _INK, font)
     top = HEADER_HEIGHT
     for name, frames in videos.items():
-        draw.multiline_text((GAP, top + 2), _wrapped(name), _INK, font)
+        _draw_label(draw, name, top + 2, heights[name])
         for column, time in enumerate(times):
             if time < len(frames):
                 cell = _cell(frames[time], cell_width, heights[name])
@@ -80,8 +81,14 @@ def _column_left(column: int, cell_width: int) -> int:
     return LABEL_WIDTH + column * (cell_width + GAP)
 
 
-def _wrapped(name: str) -> str:
-    return "\n".join(textwrap.wrap(name, _LETTERS_A_LINE))
+def _draw_label(draw: ImageDraw.ImageDraw, name: str, top: int, height: int) -> None:
+    # A caption may be long; it is written as large as fits beside its row.
+    for size in range(_FONT_SIZE, _SMALLEST_FONT_SIZE - 1, -1):
+        text = textwrap.fill(name, _LETTERS_A_LINE * _FONT_SIZE // size)
+        font = ImageFont.load_default(size)
+        if draw.multiline_textbbox((GAP, top), text, font)[3] <= top + height:
+            break
+    draw.multiline_text((GAP, top), text, _INK, font)
 
 
 def _cell(frame: np.ndarray, width: int, height: int) -> Image.Image:

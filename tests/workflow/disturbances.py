@@ -208,7 +208,12 @@ def _three_days_early() -> dict[str, str]:
     library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
     if library is None:
         raise NotPossibleError("libfaketime is not installed: apt-get install --no-install-recommends libfaketime")
-    return {"LD_PRELOAD": str(library), "FAKETIME": "-3d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME": "-3d",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "PYTHONPATH": str(Path(__file__).parent / "early_clock"),
+    }
 
 
 @contextmanager
