@@ -86,7 +86,8 @@ def _draw_label(draw: ImageDraw.ImageDraw, name: str, top: int, height: int) -> 
     for size in range(_FONT_SIZE, _SMALLEST_FONT_SIZE - 1, -1):
         text = textwrap.fill(name, _LETTERS_A_LINE * _FONT_SIZE // size)
         font = ImageFont.load_default(size)
-        if draw.multiline_textbbox((GAP, top), text, font)[3] <= top + height:
+        _, _, right, bottom = draw.multiline_textbbox((GAP, top), text, font)
+        if right <= LABEL_WIDTH and bottom <= top + height:
             break
     draw.multiline_text((GAP, top), text, _INK, font)
 
