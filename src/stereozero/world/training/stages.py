@@ -18,7 +18,7 @@ from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter
 from stereozero.errors import InputError
 from stereozero.saved_networks import read_network
 from stereozero.world.training import report
-from stereozero.world.training.checkpoints import ORIGIN, Checkpoint, made_for, origin, read_checkpoint
+from stereozero.world.training.checkpoints import Checkpoint, made_for, origin, read_checkpoint
 from stereozero.world.training.clip import ClipSettings, ClipTask
 from stereozero.world.training.data import ClipPool, PoolSettings, draw_frames, open_pool, step_rng
 from stereozero.world.training.evaluation import SamplingSettings, retrieval
@@ -76,7 +76,7 @@ def evaluate_generator(work: Path, sampling: SamplingSettings, device: str) -> N
 
 def _retrieved(work: Path, pool: ClipPool) -> dict[str, float]:
     # Not of adopted encoders: their text tower was trained along with the UNet since, and fits pictures no more.
-    if (work / "clip" / ORIGIN).is_file():
+    if origin(work / "clip"):
         return {}
     return {"clip_retrieval_of_20": retrieval(read_part(ClipConditioner, work, "clip"), pool)}
 
