@@ -28,7 +28,6 @@ from stereozero.world.training.unet import (
     draw_clips,
     gently,
     main_weights,
-    spread_times,
 )
 from stereozero.world.training.vae import (
     DecoderSettings,
@@ -47,7 +46,8 @@ from stereozero.world.training.vae import (
 
 VAE = VaeSettings(widths=(16, 16, 16), latent_channels=4, batch=4)
 CLIP = ClipSettings(image_width=32, image_layers=1, text_width=16, text_layers=2, batch=8)
-UNET = UNetSettings(width=16, queries=2, resampler_width=16, resampler_layers=1, batch=2)
+# Nothing guessed: a batch that is seen again and again is to stay the same.
+UNET = UNetSettings(width=16, queries=2, resampler_width=16, resampler_layers=1, batch=2, guessed_share=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def pool(tmp_path_factory) -> ClipPool:
     return open_pool(tmp_path_factory.mktemp("pool"), PoolSettings(clips=24, height=32, width=48))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def unet_task(pool) -> UNetTask:
     return UNetTask(pool, UNET, build_vae(VAE), build_conditioner(CLIP), asdict(UNET))
 
@@ -115,9 +115,9 @@ def test_taught_heads_learn_where_to_look(unet_task, tmp_path):
 
 def test_features_learn_to_tell_places(unet_task, tmp_path):
     training = Training(SameBatch(unet_task), replace(UNET.how, warmup=2), tmp_path)
-    errors = [training._take_step(1000) for _ in range(16)]
-    assert errors[-1]["place"] < 0.9 * errors[0]["place"]
-    assert errors[-1]["origin"] < 0.9 * errors[0]["origin"]
+    errors = [training._take_step(1000) for _ in range(12)]
+    assert errors[-1]["place"] < 0.7 * errors[0]["place"]
+    assert errors[-1]["origin"] < 0.7 * errors[0]["origin"]
 
 
 def test_errors_weigh_more_on_and_next_to_the_main_object(pool):
@@ -138,8 +138,26 @@ def test_an_adopted_unet_is_trained_on_gently(pool, tmp_path):
     task = UNetTask(pool, choices, build_vae(VAE), build_conditioner(CLIP), asdict(choices))
     before = [parameter.clone() for parameter in task.module.readouts.parameters()]
     losses = Training(task, replace(choices.how, warmup=0), tmp_path)._take_step(1000)
-    assert losses.keys() == {"loss", "weighted", "denoising", "late", "attention"}
+    assert losses.keys() == {"loss", "weighted", "changing", "denoising", "late", "attention"}
     assert all(map(torch.equal, before, task.module.readouts.parameters()))
+
+
+def test_guesses_of_clips_leave_no_weight_of_the_unet_without_gradient(pool):
+    task = UNetTask(pool, replace(gently(UNET), guessed_share=1.0), build_vae(VAE), build_conditioner(CLIP), {})
+    task.losses(0)["loss"].backward()
+    assert all(parameter.grad is not None for parameter in task.module.unet.parameters())
+
+
+def test_clips_are_guessed_as_often_as_told(pool):
+    evaluated = []
+    for share in (0.0, 1.0):
+        task = UNetTask(pool, replace(gently(UNET), guessed_share=share), build_vae(VAE), build_conditioner(CLIP), {})
+        task.module.unet.register_forward_hook(lambda _, given, __: evaluated.append(given[1]))
+        losses = task.losses(0)
+        assert all(torch.isfinite(value) for value in losses.values())
+    alone, guessed, shown = evaluated  # timesteps (B,) each
+    assert torch.equal(alone, shown)
+    assert (guessed >= shown).all()
 
 
 def test_tokens_outside_the_vocabulary_are_and_stay_nothing(pool, tmp_path):
@@ -171,17 +189,6 @@ def test_clips_that_turn_and_simple_ones_are_drawn_as_often_as_told(pool):
     mixed = draw_clips(pool, step_rng(0, 0), replace(UNET, batch=400, turning_share=0.75, simple_share=0.25))
     assert pool.turning[mixed.clips].mean() == pytest.approx(0.75, abs=0.07)
     assert (mixed.clips % 2).mean() == pytest.approx(0.75, abs=0.07)
-
-
-def test_times_cover_the_range():
-    times = spread_times(step_rng(0, 3), 4, 1000)
-    assert sorted(times // 250) == [0, 1, 2, 3]
-
-
-def test_times_can_be_noisier():
-    times = spread_times(step_rng(0, 3), 1000, 1000, noisier=2.0)
-    assert times.max() < 1000
-    assert (times > 2 / 3 * 1000).mean() == pytest.approx(0.5, abs=0.01)
 
 
 def test_the_saved_generator_is_read_and_samples(unet_task, tmp_path):

@@ -27,7 +27,7 @@ from stereozero.saved_networks import read_network
 from stereozero.world.training.checkpoints import made_for, origin
 from stereozero.world.training.data import ClipPool, PoolSettings, open_pool, step_rng, to_pixels
 from stereozero.world.training.loop import Optimisation, Training
-from stereozero.world.training.unet import spread_times
+from stereozero.world.training.noising import spread_times
 
 STEPS = {"image-unet": 1500}
 """Steps of the training, unless others are asked for."""

@@ -62,15 +62,19 @@ class PlaceReadouts(nn.Module):
         self._features: list[Tensor] = []
 
     def watch(self, unet: VideoUNet) -> None:
-        """Note the features of each evaluation from now on."""
+        """Note the features of each evaluation with gradients from now on."""
         for transformer in _transformers(unet):
-            transformer.norm.register_forward_hook(lambda _, __, normed: self._features.append(normed))
+            transformer.norm.register_forward_hook(lambda _, __, normed: self._note(normed))
 
     def take_losses(self) -> dict[str, Tensor]:
         """Return the mean squared errors of what is read of the last evaluation, "place" and "origin"; forget it."""
         errors = [self._errors(layer, features) for layer, features in zip(self.layers, self._features, strict=True)]
         self._features.clear()
         return {name: torch.stack([one[name] for one in errors]).mean() for name in ("place", "origin")}
+
+    def _note(self, features: Tensor) -> None:
+        if torch.is_grad_enabled():
+            self._features.append(features)
 
     def _errors(self, layer: nn.Linear, features: Tensor) -> dict[str, Tensor]:
         # Features (N, C, h, w).

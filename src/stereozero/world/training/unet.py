@@ -3,12 +3,14 @@
 As DynamiCrafter is trained: the first frame's latents are concatenated to every frame's, its CLIP tokens go through the
 Resampler, and for guidance the text, or text and image tokens, are left out now and then. Unlike there, the text tower
 is trained along, because a small one knows too little of motion from single frames, some attention heads are taught
-where things come from (see :mod:`stereozero.world.training.correspondence`), and errors on the main object weigh more.
+where things come from (see :mod:`stereozero.world.training.correspondence`), errors on the main object weigh more, and
+so do those that change from frame to frame. And some clips are not true ones with noise added, but the network's own
+guesses of them: sampling will show it what it got wrong at high noise, and it is to mend that.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,10 +20,10 @@ from torch import Tensor, nn
 
 from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter, Modules, Resampler, Variant, VideoUNet
 from stereozero.backbones.dynamicrafter.attention import SpatialTransformer
-from stereozero.diffusion.schedule import add_noise, velocity_target
 from stereozero.world.training.correspondence import Origins, TaughtAttention, find_origins, targets_of
 from stereozero.world.training.data import ClipPool, scene_of, step_rng, to_pixels
 from stereozero.world.training.loop import Optimisation
+from stereozero.world.training.noising import guess_of, noised, spread_times
 from stereozero.world.training.places import PlaceReadouts, place_targets
 
 _TAUGHT_POSITIONS = 4  # one of so many positions is taught in a step, which saves a tenth of its time
@@ -72,6 +74,8 @@ class UNetSettings:
         taught_weight: of that loss [1 / nat].
         main_weight: how many times more an error counts where the main object is seen, or next to it. It covers few
             cells, 4 % of the picture, but what a video is about happens there.
+        steady_weight: of the errors' squared change from frame to frame, which is seen as flicker.
+        guessed_share: share of clips that the network gets to see as it guessed them from more noise, with noise added.
         places_weight: of the errors with which places and origins are read from features; 0 leaves that out.
         bfloat16: compute in bfloat16 where that is safe.
         how: the descent.
@@ -95,6 +99,8 @@ class UNetSettings:
     taught_heads: int = 2
     taught_weight: float = 0.06
     main_weight: float = 8.0
+    steady_weight: float = 1.0
+    guessed_share: float = 0.5
     places_weight: float = 0.1
     bfloat16: bool = True
     how: Optimisation = Optimisation(rate=2e-3, fall=0.8)  # noqa: RUF009, it is frozen
@@ -126,6 +132,25 @@ class ClipBatch:
     fs: Tensor
     clips: np.ndarray
     frames: np.ndarray
+
+
+class Given(NamedTuple):
+    """What the UNet is told of B clips besides their noisy latents.
+
+    Attributes:
+        first: (B, C, 1, h, w) latents of the first frames.
+        text, image: (B, L, D) and (B, F, Q, D) tokens.
+        fs: (B,) frames a second.
+    """
+
+    first: Tensor
+    text: Tensor
+    image: Tensor
+    fs: Tensor
+
+    def of(self, clips: Tensor) -> "Given":
+        """Return the same of some of the clips, (B,) bool."""
+        return Given(*(each[clips] for each in self))
 
 
 class GeneratorParts(nn.Module):
@@ -200,32 +225,47 @@ class UNetTask:
             self.module.readouts.watch(self.module.unet)
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """Return "loss" = "weighted" + weight * "attention" + weight * ("place" + "origin").
+        """Return "loss", a weighted sum of "weighted", "changing", "attention" and, if read, "place" and "origin".
 
-        These are the mean squared error of the velocity, the main object's weighing more, the mean cross-entropy of the
-        taught heads [nats] and the errors of what is read from features, if it is. "denoising" is the first without
-        weights and "late" the last frame's part in that.
+        These are the mean squared error of the velocity, the main object's weighing more, that of its change from frame
+        to frame, the mean cross-entropy of the taught heads [nats] and the errors of what is read from features.
+        "denoising" is the first without weights and "late" the last frame's part in that. Errors of clips that the
+        network guessed count as those of the guess it makes of them, not of the velocity: little noise makes the
+        velocity that leads from a wrong guess to the truth a large one.
         """
         choices, device = self._choices, self.module.unet.device
         rng = step_rng(choices.how.seed, step)
         batch = draw_clips(self._pool, rng, choices)
         origins = self._origins(batch)
         self._set_targets(origins, slice(int(rng.integers(_TAUGHT_POSITIONS)), None, _TAUGHT_POSITIONS))
-        with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
-            pixels = batch.pixels.to(device)  # (B, F, 3, H, W)
+        pixels = batch.pixels.to(device)  # (B, F, 3, H, W)
+        with self._autocast():
             latents = self._encode(pixels)  # (B, C, F, h, w)
             text, image = self._tokens(batch, pixels[:, 0], rng)  # (B, L, D), (B, F, Q, D)
-            times = spread_times(rng, len(latents), self._schedule.train_steps, choices.noisier)  # (B,)
-            noisy, target = self._noised(latents, times)  # (B, C, F, h, w) each
-            sample = torch.cat([noisy, latents[:, :, :1].expand_as(latents)], dim=1)  # (B, 2 C, F, h, w)
-            velocity = self.module.unet(sample, torch.from_numpy(times).to(device), text, image, batch.fs.to(device))
-        error = nnf.mse_loss(velocity.float(), target, reduction="none").mean(dim=1)  # (B, F, h, w)
-        weighted = (error * main_weights(origins[0], choices.main_weight).to(device)).mean()
-        attention = torch.stack([processor.take_loss() for processor in self._taught]).mean()
-        places = self.module.readouts.take_losses() if choices.places_weight else {}
-        loss = weighted + choices.taught_weight * attention + choices.places_weight * sum(places.values())
-        plain = {"denoising": error.mean(), "late": error[:, -1].mean()}
-        return {"loss": loss, "weighted": weighted, **plain, "attention": attention, **places}
+        given = Given(latents[:, :, :1], text, image, batch.fs.to(device))
+        times = spread_times(rng, len(latents), self._schedule.train_steps, choices.noisier)  # (B,)
+        is_guessed = torch.from_numpy(rng.random(len(latents)) < choices.guessed_share).to(device)  # (B,)
+        shown = self._partly_guessed(latents, times, given, is_guessed, rng)  # (B, C, F, h, w)
+        noisy, target = noised(shown, latents, times, self._schedule)  # (B, C, F, h, w) each
+        velocity = self._velocity(noisy, times, given)  # (B, C, F, h, w)
+        alpha_bar = torch.from_numpy(self._schedule.alpha_bar[times]).to(device)  # (B,)
+        unit = torch.where(is_guessed, 1 - alpha_bar, 1.0)[:, None, None, None]  # (B, 1, 1, 1)
+        wrong = velocity - target  # (B, C, F, h, w)
+        error = wrong.square().mean(dim=1) * unit  # (B, F, h, w)
+        parts = {
+            "weighted": (error * main_weights(origins[0], choices.main_weight).to(device)).mean(),
+            "changing": (wrong.diff(dim=2).square().mean(dim=1) * unit).mean(),
+            "attention": torch.stack([processor.take_loss() for processor in self._taught]).mean(),
+            **(self.module.readouts.take_losses() if choices.places_weight else {}),
+        }
+        weights = {
+            "changing": choices.steady_weight,
+            "attention": choices.taught_weight,
+            "place": choices.places_weight,
+            "origin": choices.places_weight,
+        }
+        loss = sum(weights.get(name, 1.0) * part for name, part in parts.items())
+        return {"loss": loss, "denoising": error.mean(), "late": error[:, -1].mean(), **parts}
 
     def _origins(self, batch: ClipBatch) -> list[list[Origins]]:
         # A list a level of the UNet, the finest one first, with the origins of each clip.
@@ -273,12 +313,30 @@ class UNetTask:
             image_tokens = conditioner.encode_image(shown)  # (B, 1 + patches, D)
         return conditioner.encode_text(prompts), self.module.resampler(image_tokens)
 
-    def _noised(self, latents: Tensor, times: np.ndarray) -> tuple[Tensor, Tensor]:
-        scale = torch.from_numpy(self._schedule.scale[times]).to(latents.device)  # (B,)
-        alpha_bar = torch.from_numpy(self._schedule.alpha_bar[times])  # (B,)
-        clean = latents * scale[:, None, None, None, None]  # (B, C, F, h, w)
-        noise = torch.randn_like(clean)
-        return add_noise(clean, noise, alpha_bar), velocity_target(clean, noise, alpha_bar)
+    @torch.no_grad()
+    def _partly_guessed(
+        self, latents: Tensor, times: np.ndarray, given: Given, is_guessed: Tensor, rng: np.random.Generator
+    ) -> Tensor:
+        # The latents (B, C, F, h, w), those of some clips as guessed from at least as much noise as at their times.
+        if not is_guessed.any():
+            return latents
+        noisier = rng.integers(times[is_guessed.cpu().numpy()], self._schedule.train_steps)  # (G,)
+        true = latents[is_guessed]  # (G, C, F, h, w)
+        noisy, _ = noised(true, true, noisier, self._schedule)  # (G, C, F, h, w)
+        velocity = self._velocity(noisy, noisier, given.of(is_guessed))  # (G, C, F, h, w)
+        shown = latents.clone()
+        shown[is_guessed] = guess_of(velocity, noisy, noisier, self._schedule)
+        return shown
+
+    def _velocity(self, noisy: Tensor, times: np.ndarray, given: Given) -> Tensor:
+        sample = torch.cat([noisy, given.first.expand_as(noisy)], dim=1)  # (B, 2 C, F, h, w)
+        timesteps = torch.from_numpy(times).to(noisy.device)  # (B,)
+        with self._autocast():
+            return self.module.unet(sample, timesteps, given.text, given.image, given.fs).float()
+
+    def _autocast(self) -> torch.autocast:
+        # One a part of the step: within one, weights cast without gradients would be used again where there are some.
+        return torch.autocast(self.module.unet.device.type, torch.bfloat16, enabled=self._choices.bfloat16)
 
 
 def main_weights(origins: Sequence[Origins], times_more: float) -> Tensor:
@@ -308,17 +366,6 @@ def _chances(pool: ClipPool, settings: UNetSettings) -> np.ndarray:
     share = np.outer(kinds, (1 - settings.turning_share, settings.turning_share)).ravel()  # (4,)
     chances = share[group] / np.bincount(group, minlength=4)[group]
     return chances / chances.sum()
-
-
-def spread_times(rng: np.random.Generator, count: int, train_steps: int, noisier: float = 1.0) -> np.ndarray:
-    """Return random timesteps (count,) that cover the range evenly, so that one step's loss varies less.
-
-    With ``noisier`` above 1 the density rises towards high noise, from 1 / noisier to noisier times an even one (the
-    timestep shift of Esser et al., arXiv 2403.03206, section 5.3.2).
-    """
-    positions = (rng.random() + np.arange(count) / count) % 1
-    positions = noisier * positions / (1 + (noisier - 1) * positions)
-    return (positions * train_steps).astype(np.int64)
 
 
 def teach(unet: VideoUNet, heads: int, dtype: torch.dtype) -> list[TaughtAttention]:
