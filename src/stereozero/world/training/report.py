@@ -80,7 +80,7 @@ def draw_samples(path: Path, pool: ClipPool, videos: np.ndarray) -> None:
 def draw_losses(path: Path, folders: Mapping[str, Path]) -> None:
     """Draw the loss curves of trainings, name -> folder, side by side; a training without table is left out."""
     tables = {name: read_losses(folder / LOSSES) for name, folder in folders.items() if (folder / LOSSES).is_file()}
-    figure = Figure(figsize=(4.5 * max(1, len(tables)), 3.2), layout="constrained")
+    figure = Figure(figsize=(5.5 * max(1, len(tables)), 3.2), layout="constrained")
     for column, (name, table) in enumerate(tables.items(), 1):
         axes = figure.add_subplot(1, len(tables), column)
         steps = table.pop("step")
@@ -89,7 +89,7 @@ def draw_losses(path: Path, folders: Mapping[str, Path]) -> None:
             axes.plot(_smooth(steps), _smooth(values), label=label)
         axes.set(title=name, xlabel="step", yscale="log")
         axes.grid(alpha=0.3)
-        axes.legend()
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110)
 
