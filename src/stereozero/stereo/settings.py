@@ -135,10 +135,10 @@ BEST: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {"best": BEST, "paper": {}, "reference": REFERENCE}
 """What each preset sets; the rest is at its default.
 
-``best`` is what measured best on the synthetic world with the embedded generator, which is a weak one: what any frame
-of the source shows is taken from there, the rest begins as a classical fill that the last steps only retouch, and
-cross-view attention, restart and refinement are off, because each made the filled regions worse there. With the
-official models expect another answer.
+``best`` is what measured best on the synthetic world with an earlier embedded generator, a weak one: what any frame of
+the source shows is taken from there, the rest begins as a classical fill that the last steps only retouch, and
+cross-view attention, restart and refinement are off, because each made the filled regions worse there. With the present
+one the fill is better left alone (docs/measured.md). With the official models expect another answer.
 """
 
 
