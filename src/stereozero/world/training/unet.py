@@ -335,7 +335,8 @@ class UNetTask:
             return self.module.unet(sample, timesteps, given.text, given.image, given.fs).float()
 
     def _autocast(self) -> torch.autocast:
-        # One a part of the step: within one, weights cast without gradients would be used again where there are some.
+        # One a part of the step: within a single one, older versions of torch (issues 65766, 158232) use weights again
+        # that were cast without gradients, and these get none.
         return torch.autocast(self.module.unet.device.type, torch.bfloat16, enabled=self._choices.bfloat16)
 
 
