@@ -17,6 +17,7 @@ from stereozero.world.training.correspondence import find_origins
 from stereozero.world.training.data import ClipPool, PoolSettings, open_pool, scene_of, step_rng, to_pixels
 from stereozero.world.training.evaluation import SamplingSettings
 from stereozero.world.training.loop import Optimisation, Task, Training
+from stereozero.world.training.moves import similarity
 from stereozero.world.training.report import evaluate
 from stereozero.world.training.stages import halved
 from stereozero.world.training.unet import (
@@ -35,13 +36,13 @@ from stereozero.world.training.vae import (
     VaeSettings,
     VaeTask,
     build_vae,
-    draw_shifts,
     edge_error,
     finish_vae,
     mean_latents,
+    picture_errors,
     psnr,
     reconstruct,
-    shift,
+    shows_inside,
 )
 
 VAE = VaeSettings(widths=(16, 16, 16), latent_channels=4, batch=4)
@@ -221,13 +222,16 @@ def test_finishing_the_vae_scales_its_latents_to_one(pool):
     assert reconstruct(vae, pixels).shape == pixels.shape
 
 
-def test_shifts_are_whole_pixels_and_move_down_and_right():
-    picture = torch.arange(24.0).view(1, 4, 6)
-    assert torch.equal(shift(picture, np.array([1.0, -2.0])), picture.roll((1, -2), (1, 2)))
-    assert torch.equal(shift(picture, np.array([0.0, 0.5]))[:, :, 1:], picture[:, :, 1:] - 0.5)
-    shifts = draw_shifts(step_rng(0, 0), 64, 4)  # (64, 2)
-    assert np.array_equal(shifts * 4, np.round(shifts * 4))
-    assert 0 < np.abs(shifts).max() < 1
+def test_errors_of_pictures_are_those_of_the_places_that_count():
+    wanted, where = torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    where[..., :4] = True
+    decoded = wanted + where * 0.5 + ~where * 7.0
+    assert picture_errors(decoded, wanted, where)["pixels"].item() == pytest.approx(0.5)
+    kept = torch.tensor([True, False]).view(2, 1, 1, 1)
+    moves = similarity(np.zeros(2), np.ones(2), np.array([[4.0, 0.0]] * 2), (8, 8))
+    inside = shows_inside(moves, kept, (8, 8), margin=1)  # (2, 1, 8, 8)
+    assert inside[1].all()
+    assert inside[0].sum() == 3 * 6
 
 
 def test_psnr_and_edges_of_known_errors():

@@ -9,7 +9,8 @@ from stereozero.artifacts import write_json
 from stereozero.backbones.dynamicrafter import DynamiCrafter
 from stereozero.errors import InputError
 from stereozero.world.training.__main__ import main
-from stereozero.world.training.adoption import adopt_generator
+from stereozero.world.training.adoption import adopt_generator, adopt_rest
+from stereozero.world.training.checkpoints import read_checkpoint
 from stereozero.world.training.clip import ClipSettings, build_conditioner
 from stereozero.world.training.stages import export_generator, halved, read_generator
 from stereozero.world.training.unet import GeneratorParts, UNetSettings
@@ -42,6 +43,23 @@ def test_what_was_adopted_is_noted_in_the_settings(adopted):
     assert checkpoint.settings["places_weight"] == 0
     assert checkpoint.settings["grown_from"]["model_channels"] == exported.modules.unet.config.model_channels
     assert len(checkpoint.settings["grown_from"]["sha256"]) == 64
+
+
+def test_a_unet_is_adopted_again_for_a_vae_that_was_trained_on(adopted, tmp_path):
+    _, exported = adopted
+    exported.save_pretrained(tmp_path / "model")
+    adopt_generator(tmp_path / "work", tmp_path / "model")
+    before = [read_checkpoint(tmp_path / "work" / name / "checkpoint.pt").settings for name in ("decoder", "unet")]
+    trained = build_vae(VaeSettings())
+    torch.nn.init.ones_(trained.decoder.conv_in.bias)
+    trained.save_pretrained(tmp_path / "work" / "vae" / "model")
+    adopt_rest(tmp_path / "work", tmp_path / "model")
+    after = [read_checkpoint(tmp_path / "work" / name / "checkpoint.pt").settings for name in ("decoder", "unet")]
+    for old, new in zip(before, after, strict=True):
+        assert old["made_for"]["vae"] != new["made_for"]["vae"]
+        assert old | {"made_for": None} == new | {"made_for": None}
+    read, _ = read_generator(tmp_path / "work", "cpu")
+    assert torch.equal(read.modules.vae.decoder.conv_in.bias, torch.ones_like(read.modules.vae.decoder.conv_in.bias))
 
 
 def test_a_narrower_generator_is_widened(tmp_path):

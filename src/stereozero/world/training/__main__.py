@@ -3,8 +3,9 @@
 The generator in this order: vae, decoder, clip, unet, evaluate, export. The depth model: depth-vae, depth,
 evaluate-depth, export-depth. The feature models: features-clip and features-dino, evaluate-features, export-features.
 The image model, with the exported generator's encoders: image-unet, export-image. Each training saves as it goes and
-goes on where it was saved; "adopt" prepares going on from an exported generator, whose UNet may be half as wide, and
-"adopt-image" going on from an exported image model.
+goes on where it was saved; "adopt" prepares going on from an exported generator, whose UNet may be half as wide,
+"adopt-rest" the same for its decoder and UNet once the VAE has been trained on, and "adopt-image" going on from an
+exported image model.
 """
 
 import argparse
@@ -40,7 +41,11 @@ EXPORTS = {
     "export-features": features_stages.export_features,
     "export-image": image_unet.export_image_model,
 }
-ADOPTIONS = {"adopt": adoption.adopt_generator, "adopt-image": adoption.adopt_image_model}
+ADOPTIONS = {
+    "adopt": adoption.adopt_generator,
+    "adopt-rest": adoption.adopt_rest,
+    "adopt-image": adoption.adopt_image_model,
+}
 _STEPS = stages.STEPS | depth_stages.STEPS | features_stages.STEPS | image_unet.STEPS
 
 

@@ -17,7 +17,7 @@ from stereozero.world.training.clip import ClipSettings
 from stereozero.world.training.image_unet import ImageUNetSettings, image_unet_settings
 from stereozero.world.training.loop import CHECKPOINT, Optimisation
 from stereozero.world.training.muon import optimisers_of
-from stereozero.world.training.stages import decoder_settings, unet_settings, vae_settings
+from stereozero.world.training.stages import decoder_settings, read_part, unet_settings, vae_settings
 from stereozero.world.training.unet import GeneratorParts, UNetSettings, gently
 from stereozero.world.training.vae import DecoderSettings, VaeSettings, only_decoder_trained
 from stereozero.world.training.widening import widen
@@ -26,9 +26,9 @@ from stereozero.world.training.widening import widen
 def adopt_generator(work: Path, folder: Path) -> None:
     """Put a model folder's networks where a training would have left them, to go on from them with new optimisers.
 
-    The VAE may be trained on, its decoder, and the UNet; do the first before the others, because they are made for it.
-    A UNet half as wide as the settings say is widened. The folder may lack unet and resampler; then only VAE and
-    encoders are put there.
+    The VAE may be trained on, its decoder, and the UNet. The latter two are made for the VAE: if that was trained on,
+    they are to be adopted again, :func:`adopt_rest`. A UNet half as wide as the settings say is widened. The folder may
+    lack unet and resampler; then only VAE and encoders are put there.
     """
     vae = read_network(AutoencoderKL, folder / "vae").requires_grad_(True)
     conditioner = read_network(ClipConditioner, folder / "conditioner").requires_grad_(True)
@@ -36,6 +36,15 @@ def adopt_generator(work: Path, folder: Path) -> None:
     _adopt_conditioner(work, folder / "conditioner", conditioner)
     write_json(work / "vae" / ORIGIN, {"sha256": sha256_of(folder / "vae" / SAFETENSORS_WEIGHTS_NAME)})
     _begin(work / "vae", vae, VaeSettings().how, vae_settings(work, VaeSettings()))
+    adopt_rest(work, folder)
+
+
+def adopt_rest(work: Path, folder: Path) -> None:
+    """Adopt a model folder's UNet for the VAE as it was trained on since it was adopted, and begin with its decoder.
+
+    The more the VAE's latents have changed, the more the UNet has to learn anew.
+    """
+    vae, conditioner = read_part(AutoencoderKL, work, "vae"), read_part(ClipConditioner, work, "clip")
     vae.save_pretrained(work / "decoder" / "model")
     described = decoder_settings(work, DecoderSettings())
     _begin(work / "decoder", only_decoder_trained(vae), DecoderSettings().how, described)

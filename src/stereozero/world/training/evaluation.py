@@ -21,8 +21,9 @@ from stereozero.world import KINDS, Scene, render_clip
 from stereozero.world.training.clip import similarities
 from stereozero.world.training.data import ClipPool, scene_of, to_frames, to_pixels
 from stereozero.world.training.guesses import guess_errors
+from stereozero.world.training.moves import is_inside, moved, similarity
 from stereozero.world.training.outline import has_colour, largest_part, overlap
-from stereozero.world.training.vae import mean_latents, psnr, reconstruct, shifted
+from stereozero.world.training.vae import mean_latents, psnr, reconstruct
 
 _LEAST_SHIFT = 5.0  # shift over a clip that counts as movement [percent of width]; the world's objects move 12 to 23
 _LEAST_GROWTH = 0.1  # growth (log) over a clip that counts as coming closer or going away; the world's is 0.25 to 0.35
@@ -53,18 +54,27 @@ def vae_figures(vae: AutoencoderKL, pool: ClipPool) -> dict[str, float]:
 
 
 @torch.no_grad()
-def latents_apart(vae: AutoencoderKL, pool: ClipPool) -> dict[str, float]:
-    """Return how far latents moved by half a cell are from those of the picture moved as far, a kind of scene.
+def latents_apart(vae: AutoencoderKL, pool: ClipPool) -> dict[str, dict[str, float]]:
+    """Return how far moved latents are from those of the moved picture: a kind of move -> a kind of scene.
 
-    Mean squared difference over the latents' variance; 0 for latents that move as the picture does, 1.5 for unrelated
-    ones. Cells at the border, where the picture came round, are left out.
+    "shifted" is by half a cell to the right and down, "turned" by 0.3 rad, "scaled" 1.25 times as large. Mean squared
+    difference over the latents' variance; 0 for latents that move as the picture does, 2 for unrelated ones. What came
+    from beyond the border is left out.
     """
     pixels = to_pixels(pool.videos[:, 0])  # (N, 3, H, W)
     latents = mean_latents(vae, pixels)  # (N, C, h, w)
     cell = pixels.shape[-1] // latents.shape[-1]
-    moved = mean_latents(vae, pixels.roll(cell // 2, dims=3))  # (N, C, h, w)
-    interpolated = shifted(latents, np.tile([0.0, 0.5], (len(latents), 1)))  # (N, C, h, w)
-    return _a_kind((interpolated - moved)[..., 3:-3].square().mean(dim=(1, 2, 3)) / latents.var())
+    moves = {"shifted": (0.0, 1.0, cell / 2), "turned": (0.3, 1.0, 0.0), "scaled": (0.0, 1.25, 0.0)}
+    return {name: _a_kind(_apart(vae, pixels, latents, *move)) for name, move in moves.items()}
+
+
+def _apart(vae: AutoencoderKL, pixels: Tensor, latents: Tensor, angle: float, scale: float, shift: float) -> Tensor:
+    ones, size = np.ones(len(pixels)), pixels.shape[-2:]
+    moves = similarity(angle * ones, scale * ones, np.full((len(pixels), 2), shift), size)  # (N, 2, 3)
+    there = mean_latents(vae, moved(pixels, moves).clamp(-1, 1))  # (N, C, h, w)
+    inside = is_inside(moves, latents.shape[-2:], margin=1)[:, None].to(latents.device)  # (N, 1, h, w)
+    wrong = (moved(latents, moves) - there).square() * inside  # (N, C, h, w)
+    return wrong.mean(dim=(1, 2, 3)) / inside.float().mean(dim=(1, 2, 3)) / latents.var()  # (N,)
 
 
 @torch.no_grad()

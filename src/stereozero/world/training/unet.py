@@ -100,7 +100,7 @@ class UNetSettings:
     taught_weight: float = 0.06
     main_weight: float = 8.0
     steady_weight: float = 1.0
-    guessed_share: float = 0.5
+    guessed_share: float = 0.25
     places_weight: float = 0.1
     bfloat16: bool = True
     how: Optimisation = Optimisation(rate=2e-3, fall=0.8)  # noqa: RUF009, it is frozen

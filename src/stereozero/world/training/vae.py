@@ -1,6 +1,6 @@
 """Training of the embedded VAE, diffusers' AutoencoderKL, on single frames; then of its decoder alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from stereozero.world.training.data import ClipPool, draw_frames, step_rng
 from stereozero.world.training.loop import Optimisation
+from stereozero.world.training.moves import draw_moves, is_inside, moved
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class VaeSettings:
         regularity: weight of the KL divergence a latent number.
         equivariance: weight of the difference between moved latents and those of the moved picture, in variances.
         noise: standard deviation of what is added to latents before they are decoded, in root mean squares of them.
-        moved: share of frames decoded from moved latents; the others are from latents of the moved picture.
+        moved: share of frames that are moved and decoded from moved latents; the others are decoded from their own.
         bfloat16: compute in bfloat16 where that is safe.
         how: the descent.
     """
@@ -38,7 +39,7 @@ class VaeSettings:
     batch: int = 8
     edges: float = 1.0
     regularity: float = 1e-4
-    equivariance: float = 0.15
+    equivariance: float = 0.3
     noise: float = 0.1
     moved: float = 0.5
     bfloat16: bool = True
@@ -73,28 +74,30 @@ class VaeTask:
         self.module = build_vae(settings)
         self.settings = dict(described)
         self._pool, self._choices = pool, settings
+        self._cell = 2 ** (len(settings.widths) - 1)  # [px]
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Return "loss" and its parts: "pixels", "edges" (mean absolute errors), "kl" and "equivariance"."""
         choices, device = self._choices, self.module.device
         rng = step_rng(choices.how.seed, step)
-        factor = 2 ** (len(choices.widths) - 1)
-        pixels, wanted, shifts = draw_moved(self._pool, rng, choices.batch, factor, device)
+        pixels, wanted, moves = draw_moved(self._pool, rng, choices.batch, self._cell, device)
+        is_moved = torch.from_numpy(rng.random(choices.batch) < choices.moved).to(device)[:, None, None, None]
         with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
             posterior = self.module.encode(torch.cat([pixels, wanted])).latent_dist
             latents = posterior.sample().float()  # (2 B, C, h, w)
             still, direct = latents.chunk(2)  # of the pictures and of the moved pictures, (B, C, h, w) each
-            moved = shifted(still, shifts)  # (B, C, h, w)
-            is_moved = torch.from_numpy(rng.random(choices.batch) < choices.moved).to(device)  # (B,)
-            shown = torch.where(is_moved[:, None, None, None], moved, direct)  # (B, C, h, w)
+            there = moved(still, moves)  # (B, C, h, w)
+            shown = torch.where(is_moved, there, still)  # (B, C, h, w)
             roughness = choices.noise * latents.detach().square().mean().sqrt()
             decoded = self.module.decode(shown + roughness * torch.randn_like(shown)).sample  # (B, 3, H, W)
-        apart = (moved - direct)[..., 1:-1, 1:-1]
+        inside = is_inside(moves, latents.shape[-2:], margin=1).to(device)[:, None]  # (B, 1, h, w)
+        apart = ((there - direct).square() * inside).mean() / inside.float().mean()
+        where = shows_inside(moves, is_moved, pixels.shape[-2:], self._cell)  # (B, 1, H, W)
         mean, variance = posterior.mean.float(), posterior.logvar.float()  # (2 B, C, h, w) each
         parts = {
-            **picture_errors(decoded, wanted, factor),
+            **picture_errors(decoded, torch.where(is_moved, wanted, pixels), where),
             "kl": 0.5 * (mean.square() + variance.exp() - 1 - variance).mean(),
-            "equivariance": apart.square().mean() / latents.var(dim=(0, 2, 3)).mean(),
+            "equivariance": apart / latents.var(dim=(0, 2, 3)).mean(),
         }
         weights = {"edges": choices.edges, "kl": choices.regularity, "equivariance": choices.equivariance}
         return {"loss": sum(weights.get(name, 1.0) * part for name, part in parts.items()), **parts}
@@ -135,23 +138,23 @@ class DecoderTask:
         self.module = only_decoder_trained(vae)
         self.settings = dict(described)
         self._pool, self._choices = pool, settings
-        self._factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        self._cell = 2 ** (len(vae.config.block_out_channels) - 1)  # [px]
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Return "loss" and its parts: "pixels" and "edges" (mean absolute errors)."""
         choices, device = self._choices, self.module.device
         rng = step_rng(choices.how.seed, step)
-        pixels, wanted, shifts = draw_moved(self._pool, rng, choices.batch, self._factor, device)
-        shifts[rng.random(choices.batch) >= choices.moved] = 0  # of these the moved picture is encoded
-        encoded = torch.where(torch.from_numpy(shifts.any(axis=1)).to(device)[:, None, None, None], pixels, wanted)
+        pixels, there, moves = draw_moved(self._pool, rng, choices.batch, self._cell, device)
+        is_moved = torch.from_numpy(rng.random(choices.batch) < choices.moved).to(device)[:, None, None, None]
+        wanted = torch.where(is_moved, there, pixels)  # (B, 3, H, W)
         with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
             with torch.no_grad():
-                latents = self.module.encode(encoded).latent_dist.sample().float()  # (B, C, h, w)
-            shown = shifted(latents, shifts)  # (B, C, h, w)
+                latents = self.module.encode(pixels).latent_dist.sample().float()  # (B, C, h, w)
+            shown = torch.where(is_moved, moved(latents, moves), latents)  # (B, C, h, w)
             levels = torch.from_numpy(rng.uniform(0, choices.noise, (choices.batch, 1, 1, 1))).float().to(device)
             roughness = levels * latents.square().mean().sqrt()  # (B, 1, 1, 1)
             decoded = self.module.decode(shown + roughness * torch.randn_like(shown)).sample  # (B, 3, H, W)
-        parts = picture_errors(decoded, wanted, self._factor)
+        parts = picture_errors(decoded, wanted, shows_inside(moves, is_moved, pixels.shape[-2:], self._cell))
         return {"loss": parts["pixels"] + choices.edges * parts["edges"], **parts}
 
 
@@ -164,50 +167,37 @@ def only_decoder_trained(vae: AutoencoderKL) -> AutoencoderKL:
 
 
 def draw_moved(
-    pool: ClipPool, rng: np.random.Generator, count: int, factor: int, device: torch.device
-) -> tuple[Tensor, Tensor, np.ndarray]:
-    """Return random frames and the same moved, (B, 3, H, W) in [-1, 1] each, and how far, :func:`draw_shifts`."""
+    pool: ClipPool, rng: np.random.Generator, count: int, cell: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return random frames and the same moved, (B, 3, H, W) in [-1, 1] each, and the moves, (B, 2, 3)."""
     pixels = draw_frames(pool, rng, count).to(device)  # (B, 3, H, W)
-    shifts = draw_shifts(rng, count, factor)  # (B, 2)
-    return pixels, shifted(pixels, shifts * factor), shifts
+    moves = draw_moves(rng, count, pixels.shape[-2:], cell)  # (B, 2, 3)
+    return pixels, moved(pixels, moves).clamp(-1, 1), moves
 
 
-def picture_errors(decoded: Tensor, wanted: Tensor, margin: int) -> dict[str, Tensor]:
+def shows_inside(moves: Tensor, is_moved: Tensor, size: Sequence[int], margin: int) -> Tensor:
+    """Return where pictures of size (H, W) show nothing that a move brought in from beyond the border.
+
+    Args:
+        moves: (B, 2, 3) as drawn.
+        is_moved: (B, 1, 1, 1) bool; of the others all counts.
+        size: H and W [px].
+        margin: what is so close to the border is left out, too [px].
+
+    Returns:
+        (B, 1, H, W) bool.
+    """
+    return is_inside(moves, size, margin).to(is_moved.device)[:, None] | ~is_moved
+
+
+def picture_errors(decoded: Tensor, wanted: Tensor, where: Tensor) -> dict[str, Tensor]:
     """Return "pixels" and "edges", mean absolute errors of pictures (B, 3, H, W) and of their neighbours' differences.
 
-    A margin in pixels is left out, where moved pictures came round the border.
+    Only places (B, 1, H, W) where ``where`` is true are counted.
     """
-    error = (decoded.float() - wanted)[..., margin:-margin, margin:-margin]
-    return {"pixels": error.abs().mean(), "edges": edge_error(error)}
-
-
-def draw_shifts(rng: np.random.Generator, count: int, factor: int) -> np.ndarray:
-    """Return how far each frame is moved down and right: (count, 2) cells of ``factor`` pixels, less than 1.
-
-    Latents that move as the picture does are easier for a UNet to predict and for the stereo sampler to warp by
-    fractions of a cell (after EQ-VAE, arXiv 2502.09509). It isn't enough that the decoder is right for moved latents:
-    so trained, latents interpolated half a cell away were half as far from those of the moved picture as unmoved ones.
-    """
-    return rng.integers(1 - factor, factor, size=(count, 2)) / factor
-
-
-def shifted(pictures: Tensor, distances: np.ndarray) -> Tensor:
-    """Move each of the pictures (B, C, H, W) by its distance (B, 2); see :func:`shift`."""
-    return torch.stack([shift(*pair) for pair in zip(pictures, distances, strict=True)])
-
-
-def shift(picture: Tensor, distance: np.ndarray) -> Tensor:
-    """Move a picture (C, H, W) down and right by a distance (2,) in its pixels, interpolating linearly; it goes round.
-
-    A picture that isn't to be moved is returned as it is.
-    """
-    for dimension, length in zip((1, 2), distance.tolist(), strict=True):
-        whole, part = int(length // 1), length % 1
-        if whole:
-            picture = picture.roll(whole, dimension)
-        if part:
-            picture = picture.lerp(picture.roll(1, dimension), part)
-    return picture
+    share = where.float().mean()
+    error = (decoded.float() - wanted) * where
+    return {"pixels": error.abs().mean() / share, "edges": edge_error(error) / share}
 
 
 def edge_error(error: Tensor) -> Tensor:
