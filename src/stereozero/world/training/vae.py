@@ -80,10 +80,10 @@ class VaeTask:
         """Return "loss" and its parts: "pixels", "edges" (mean absolute errors), "kl" and "equivariance"."""
         choices, device = self._choices, self.module.device
         rng = step_rng(choices.how.seed, step)
-        pixels, wanted, moves = draw_moved(self._pool, rng, choices.batch, self._cell, device)
+        pixels, moved_pixels, moves = draw_moved(self._pool, rng, choices.batch, self._cell, device)
         is_moved = torch.from_numpy(rng.random(choices.batch) < choices.moved).to(device)[:, None, None, None]
         with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
-            posterior = self.module.encode(torch.cat([pixels, wanted])).latent_dist
+            posterior = self.module.encode(torch.cat([pixels, moved_pixels])).latent_dist
             latents = posterior.sample().float()  # (2 B, C, h, w)
             still, direct = latents.chunk(2)  # of the pictures and of the moved pictures, (B, C, h, w) each
             there = moved(still, moves)  # (B, C, h, w)
@@ -95,7 +95,7 @@ class VaeTask:
         where = shows_inside(moves, is_moved, pixels.shape[-2:], self._cell)  # (B, 1, H, W)
         mean, variance = posterior.mean.float(), posterior.logvar.float()  # (2 B, C, h, w) each
         parts = {
-            **picture_errors(decoded, torch.where(is_moved, wanted, pixels), where),
+            **picture_errors(decoded, torch.where(is_moved, moved_pixels, pixels), where),
             "kl": 0.5 * (mean.square() + variance.exp() - 1 - variance).mean(),
             "equivariance": apart / latents.var(dim=(0, 2, 3)).mean(),
         }
@@ -144,9 +144,9 @@ class DecoderTask:
         """Return "loss" and its parts: "pixels" and "edges" (mean absolute errors)."""
         choices, device = self._choices, self.module.device
         rng = step_rng(choices.how.seed, step)
-        pixels, there, moves = draw_moved(self._pool, rng, choices.batch, self._cell, device)
+        pixels, moved_pixels, moves = draw_moved(self._pool, rng, choices.batch, self._cell, device)
         is_moved = torch.from_numpy(rng.random(choices.batch) < choices.moved).to(device)[:, None, None, None]
-        wanted = torch.where(is_moved, there, pixels)  # (B, 3, H, W)
+        wanted = torch.where(is_moved, moved_pixels, pixels)  # (B, 3, H, W)
         with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
             with torch.no_grad():
                 latents = self.module.encode(pixels).latent_dist.sample().float()  # (B, C, h, w)
