@@ -50,7 +50,7 @@ def test_one_move_fits_pictures_and_latents_of_them():
     torch.manual_seed(0)
     smooth = nnf.interpolate(torch.randn(1, 3, 4, 6), size=SIZE, mode="bicubic", align_corners=True)
     move = one_move(0.4, 1.2, (1.5, 0.5))
-    inside = is_inside(move, (8, 12), margin=1)[:, None]
+    inside = is_inside(move, (8, 12), margin=1)
     of_moved, of_latents = nnf.avg_pool2d(moved(smooth, move), 4), moved(nnf.avg_pool2d(smooth, 4), move)
     unmoved = nnf.avg_pool2d(smooth, 4)
     wrong, still = (((of_moved - each).abs() * inside).max() for each in (of_latents, unmoved))
@@ -59,7 +59,7 @@ def test_one_move_fits_pictures_and_latents_of_them():
 
 
 def test_what_comes_in_from_beyond_the_border_is_not_inside():
-    inside = is_inside(one_move(shift=(5, 0)), SIZE, margin=2)[0]
+    inside = is_inside(one_move(shift=(5, 0)), SIZE, margin=2)[0, 0]
     assert not inside[:, :7].any()
     assert inside[2:-2, 7:].all()
     assert not inside[:2].any()

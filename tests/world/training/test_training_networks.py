@@ -33,6 +33,7 @@ from stereozero.world.training.unet import (
 from stereozero.world.training.vae import (
     DecoderSettings,
     DecoderTask,
+    MovedFrames,
     VaeSettings,
     VaeTask,
     build_vae,
@@ -42,7 +43,6 @@ from stereozero.world.training.vae import (
     picture_errors,
     psnr,
     reconstruct,
-    shows_inside,
 )
 
 VAE = VaeSettings(widths=(16, 16, 16), latent_channels=4, batch=4)
@@ -229,7 +229,8 @@ def test_errors_of_pictures_are_those_of_the_places_that_count():
     assert picture_errors(decoded, wanted, where)["pixels"].item() == pytest.approx(0.5)
     kept = torch.tensor([True, False]).view(2, 1, 1, 1)
     moves = similarity(np.zeros(2), np.ones(2), np.array([[4.0, 0.0]] * 2), (8, 8))
-    inside = shows_inside(moves, kept, (8, 8), margin=1)  # (2, 1, 8, 8)
+    frames = torch.zeros(2, 3, 8, 8)
+    inside = MovedFrames(frames, frames, moves, kept).shows_inside(margin=1)  # (2, 1, 8, 8)
     assert inside[1].all()
     assert inside[0].sum() == 3 * 6
 

@@ -63,18 +63,22 @@ def latents_apart(vae: AutoencoderKL, pool: ClipPool) -> dict[str, dict[str, flo
     """
     pixels = to_pixels(pool.videos[:, 0])  # (N, 3, H, W)
     latents = mean_latents(vae, pixels)  # (N, C, h, w)
-    cell = pixels.shape[-1] // latents.shape[-1]
-    moves = {"shifted": (0.0, 1.0, cell / 2), "turned": (0.3, 1.0, 0.0), "scaled": (0.0, 1.25, 0.0)}
-    return {name: _a_kind(_apart(vae, pixels, latents, *move)) for name, move in moves.items()}
+    cell, size = pixels.shape[-1] // latents.shape[-1], pixels.shape[-2:]
+    moves = {
+        "shifted": similarity(np.zeros(1), np.ones(1), np.full((1, 2), cell / 2), size),
+        "turned": similarity(np.array([0.3]), np.ones(1), np.zeros((1, 2)), size),
+        "scaled": similarity(np.zeros(1), np.array([1.25]), np.zeros((1, 2)), size),
+    }
+    return {name: _a_kind(_apart(vae, pixels, latents, move)) for name, move in moves.items()}
 
 
-def _apart(vae: AutoencoderKL, pixels: Tensor, latents: Tensor, angle: float, scale: float, shift: float) -> Tensor:
-    ones, size = np.ones(len(pixels)), pixels.shape[-2:]
-    moves = similarity(angle * ones, scale * ones, np.full((len(pixels), 2), shift), size)  # (N, 2, 3)
+def _apart(vae: AutoencoderKL, pixels: Tensor, latents: Tensor, move: Tensor) -> Tensor:
+    # Of pictures (N, 3, H, W), their latents (N, C, h, w) and one move (1, 2, 3) for all of them: (N,).
+    moves = move.expand(len(pixels), -1, -1)
     there = mean_latents(vae, moved(pixels, moves).clamp(-1, 1))  # (N, C, h, w)
-    inside = is_inside(moves, latents.shape[-2:], margin=1)[:, None].to(latents.device)  # (N, 1, h, w)
+    inside = is_inside(moves, latents.shape[-2:], margin=1).to(latents.device)  # (N, 1, h, w)
     wrong = (moved(latents, moves) - there).square() * inside  # (N, C, h, w)
-    return wrong.mean(dim=(1, 2, 3)) / inside.float().mean(dim=(1, 2, 3)) / latents.var()  # (N,)
+    return wrong.mean(dim=(1, 2, 3)) / inside.float().mean(dim=(1, 2, 3)) / latents.var()
 
 
 @torch.no_grad()

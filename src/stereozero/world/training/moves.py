@@ -1,7 +1,8 @@
 """Moves of pictures in their plane: shifted, turned and made larger or smaller, and latents alike.
 
 Latents that move as the picture does are easier for a UNet to predict and for the stereo sampler to warp by fractions
-of a cell (after EQ-VAE, arXiv 2502.09509).
+of a cell (after EQ-VAE, arXiv 2502.09509). It isn't enough that the decoder is right for moved latents: so trained,
+those moved by half a cell were half as far from the latents of the moved picture as unmoved ones.
 """
 
 import numpy as np
@@ -50,8 +51,8 @@ def is_inside(moves: Tensor, size: tuple[int, int], margin: float) -> Tensor:
     """Return where moved pictures of size (H, W) show what was inside, at least ``margin`` [px] from the border.
 
     Returns:
-        (N, H, W) bool.
+        (N, 1, H, W) bool.
     """
     grid = nnf.affine_grid(moves, [len(moves), 1, *size], align_corners=False)  # (N, H, W, 2) in [-1, 1] inside
     limit = 1 - 2 * margin / torch.tensor([size[1], size[0]])
-    return (grid.abs() <= limit).all(dim=-1)
+    return (grid.abs() <= limit).all(dim=-1)[:, None]

@@ -1,6 +1,6 @@
 """Training of the embedded VAE, diffusers' AutoencoderKL, on single frames; then of its decoder alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,22 +80,20 @@ class VaeTask:
         """Return "loss" and its parts: "pixels", "edges" (mean absolute errors), "kl" and "equivariance"."""
         choices, device = self._choices, self.module.device
         rng = step_rng(choices.how.seed, step)
-        pixels, moved_pixels, moves = draw_moved(self._pool, rng, choices.batch, self._cell, device)
-        is_moved = torch.from_numpy(rng.random(choices.batch) < choices.moved).to(device)[:, None, None, None]
+        drawn = draw_moved(self._pool, rng, choices.batch, choices.moved, self._cell, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
-            posterior = self.module.encode(torch.cat([pixels, moved_pixels])).latent_dist
+            posterior = self.module.encode(torch.cat([drawn.pixels, drawn.moved])).latent_dist
             latents = posterior.sample().float()  # (2 B, C, h, w)
             still, direct = latents.chunk(2)  # of the pictures and of the moved pictures, (B, C, h, w) each
-            there = moved(still, moves)  # (B, C, h, w)
-            shown = torch.where(is_moved, there, still)  # (B, C, h, w)
+            there = moved(still, drawn.moves)  # (B, C, h, w)
+            shown = torch.where(drawn.is_moved, there, still)  # (B, C, h, w)
             roughness = choices.noise * latents.detach().square().mean().sqrt()
             decoded = self.module.decode(shown + roughness * torch.randn_like(shown)).sample  # (B, 3, H, W)
-        inside = is_inside(moves, latents.shape[-2:], margin=1).to(device)[:, None]  # (B, 1, h, w)
+        inside = is_inside(drawn.moves, latents.shape[-2:], margin=1).to(device)  # (B, 1, h, w)
         apart = ((there - direct).square() * inside).mean() / inside.float().mean()
-        where = shows_inside(moves, is_moved, pixels.shape[-2:], self._cell)  # (B, 1, H, W)
         mean, variance = posterior.mean.float(), posterior.logvar.float()  # (2 B, C, h, w) each
         parts = {
-            **picture_errors(decoded, torch.where(is_moved, moved_pixels, pixels), where),
+            **picture_errors(decoded, drawn.wanted, drawn.shows_inside(self._cell)),
             "kl": 0.5 * (mean.square() + variance.exp() - 1 - variance).mean(),
             "equivariance": apart / latents.var(dim=(0, 2, 3)).mean(),
         }
@@ -144,17 +142,15 @@ class DecoderTask:
         """Return "loss" and its parts: "pixels" and "edges" (mean absolute errors)."""
         choices, device = self._choices, self.module.device
         rng = step_rng(choices.how.seed, step)
-        pixels, moved_pixels, moves = draw_moved(self._pool, rng, choices.batch, self._cell, device)
-        is_moved = torch.from_numpy(rng.random(choices.batch) < choices.moved).to(device)[:, None, None, None]
-        wanted = torch.where(is_moved, moved_pixels, pixels)  # (B, 3, H, W)
+        drawn = draw_moved(self._pool, rng, choices.batch, choices.moved, self._cell, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
             with torch.no_grad():
-                latents = self.module.encode(pixels).latent_dist.sample().float()  # (B, C, h, w)
-            shown = torch.where(is_moved, moved(latents, moves), latents)  # (B, C, h, w)
+                latents = self.module.encode(drawn.pixels).latent_dist.sample().float()  # (B, C, h, w)
+            shown = torch.where(drawn.is_moved, moved(latents, drawn.moves), latents)  # (B, C, h, w)
             levels = torch.from_numpy(rng.uniform(0, choices.noise, (choices.batch, 1, 1, 1))).float().to(device)
             roughness = levels * latents.square().mean().sqrt()  # (B, 1, 1, 1)
             decoded = self.module.decode(shown + roughness * torch.randn_like(shown)).sample  # (B, 3, H, W)
-        parts = picture_errors(decoded, wanted, shows_inside(moves, is_moved, pixels.shape[-2:], self._cell))
+        parts = picture_errors(decoded, drawn.wanted, drawn.shows_inside(self._cell))
         return {"loss": parts["pixels"] + choices.edges * parts["edges"], **parts}
 
 
@@ -166,28 +162,44 @@ def only_decoder_trained(vae: AutoencoderKL) -> AutoencoderKL:
     return vae
 
 
+@dataclass(frozen=True, eq=False)
+class MovedFrames:
+    """Frames, and what they look like moved.
+
+    Attributes:
+        pixels: (B, 3, H, W) in [-1, 1].
+        moved: the same moved.
+        moves: (B, 2, 3) as :func:`~stereozero.world.training.moves.draw_moves` gives them.
+        is_moved: (B, 1, 1, 1) bool, which are to be decoded from moved latents.
+    """
+
+    pixels: Tensor
+    moved: Tensor
+    moves: Tensor
+    is_moved: Tensor
+
+    @property
+    def wanted(self) -> Tensor:
+        """What is to be decoded: (B, 3, H, W)."""
+        return torch.where(self.is_moved, self.moved, self.pixels)
+
+    def shows_inside(self, margin: int) -> Tensor:
+        """Return where that shows nothing that a move brought in from beyond the border, or from ``margin`` [px] of it.
+
+        Returns:
+            (B, 1, H, W) bool.
+        """
+        return is_inside(self.moves, self.pixels.shape[-2:], margin).to(self.is_moved.device) | ~self.is_moved
+
+
 def draw_moved(
-    pool: ClipPool, rng: np.random.Generator, count: int, cell: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return random frames and the same moved, (B, 3, H, W) in [-1, 1] each, and the moves, (B, 2, 3)."""
+    pool: ClipPool, rng: np.random.Generator, count: int, share: float, cell: int, device: torch.device
+) -> MovedFrames:
+    """Return random frames and the same moved, of which about a share is to be decoded from moved latents."""
     pixels = draw_frames(pool, rng, count).to(device)  # (B, 3, H, W)
     moves = draw_moves(rng, count, pixels.shape[-2:], cell)  # (B, 2, 3)
-    return pixels, moved(pixels, moves).clamp(-1, 1), moves
-
-
-def shows_inside(moves: Tensor, is_moved: Tensor, size: Sequence[int], margin: int) -> Tensor:
-    """Return where pictures of size (H, W) show nothing that a move brought in from beyond the border.
-
-    Args:
-        moves: (B, 2, 3) as drawn.
-        is_moved: (B, 1, 1, 1) bool; of the others all counts.
-        size: H and W [px].
-        margin: what is so close to the border is left out, too [px].
-
-    Returns:
-        (B, 1, H, W) bool.
-    """
-    return is_inside(moves, size, margin).to(is_moved.device)[:, None] | ~is_moved
+    is_moved = torch.from_numpy(rng.random((count, 1, 1, 1)) < share).to(device)
+    return MovedFrames(pixels, moved(pixels, moves).clamp(-1, 1), moves, is_moved)
 
 
 def picture_errors(decoded: Tensor, wanted: Tensor, where: Tensor) -> dict[str, Tensor]:
