@@ -14,10 +14,18 @@ from stereozero.diffusion.backbone import ClipRequest
 from stereozero.world import VOCABULARY, Layer
 from stereozero.world.training.clip import ClipSettings, ClipTask, build_conditioner
 from stereozero.world.training.correspondence import find_origins
-from stereozero.world.training.data import ClipPool, PoolSettings, open_pool, scene_of, step_rng, to_pixels
+from stereozero.world.training.data import (
+    ClipPool,
+    PoolSettings,
+    draw_frames,
+    open_pool,
+    scene_of,
+    step_rng,
+    to_pixels,
+)
 from stereozero.world.training.evaluation import SamplingSettings
 from stereozero.world.training.loop import Optimisation, Task, Training
-from stereozero.world.training.moves import similarity
+from stereozero.world.training.moves import moved, similarity
 from stereozero.world.training.report import evaluate
 from stereozero.world.training.stages import halved
 from stereozero.world.training.unet import (
@@ -37,6 +45,7 @@ from stereozero.world.training.vae import (
     VaeSettings,
     VaeTask,
     build_vae,
+    draw_moved,
     edge_error,
     finish_vae,
     mean_latents,
@@ -139,7 +148,8 @@ def test_an_adopted_unet_is_trained_on_gently(pool, tmp_path):
     task = UNetTask(pool, choices, build_vae(VAE), build_conditioner(CLIP), asdict(choices))
     before = [parameter.clone() for parameter in task.module.readouts.parameters()]
     losses = Training(task, replace(choices.how, warmup=0), tmp_path)._take_step(1000)
-    assert losses.keys() == {"loss", "weighted", "changing", "denoising", "late", "attention"}
+    seen = {"pixels", "edges", "flicker"}
+    assert losses.keys() == {"loss", "weighted", "changing", "denoising", "late", "attention"} | seen
     assert all(map(torch.equal, before, task.module.readouts.parameters()))
 
 
@@ -222,17 +232,33 @@ def test_finishing_the_vae_scales_its_latents_to_one(pool):
     assert reconstruct(vae, pixels).shape == pixels.shape
 
 
-def test_errors_of_pictures_are_those_of_the_places_that_count():
-    wanted, where = torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8, dtype=torch.bool)
-    where[..., :4] = True
-    decoded = wanted + where * 0.5 + ~where * 7.0
-    assert picture_errors(decoded, wanted, where)["pixels"].item() == pytest.approx(0.5)
+def test_errors_of_pictures_count_as_their_places_weigh():
+    wanted, left = torch.zeros(1, 3, 8, 8), (torch.arange(8) < 4).expand(1, 1, 8, 8)
+    decoded = wanted + left * 0.5 + ~left * 7.0
+    assert picture_errors(decoded, wanted, left * 1.0)["pixels"].item() == pytest.approx(0.5)
+    assert picture_errors(decoded, wanted, left * 1.0)["edges"].item() == 0
+    assert picture_errors(decoded, wanted, left * 2.0 + 1.0)["pixels"].item() == pytest.approx((3 * 0.5 + 7) / 4)
+    assert picture_errors(decoded, wanted, left * 2.0 + 1.0)["edges"].item() == pytest.approx(6.5 / 7 / 2 / 2)
+
+
+def test_objects_weigh_more_and_what_came_from_beyond_the_border_nothing():
     kept = torch.tensor([True, False]).view(2, 1, 1, 1)
     moves = similarity(np.zeros(2), np.ones(2), np.array([[4.0, 0.0]] * 2), (8, 8))
-    frames = torch.zeros(2, 3, 8, 8)
-    inside = MovedFrames(frames, frames, moves, kept).shows_inside(margin=1)  # (2, 1, 8, 8)
-    assert inside[1].all()
-    assert inside[0].sum() == 3 * 6
+    frames, on_object = torch.zeros(2, 3, 8, 8), torch.zeros(2, 1, 8, 8, dtype=torch.bool)
+    on_object[..., 5] = True
+    weights = MovedFrames(frames, frames, moves, kept, on_object).weights(4.0, margin=1)  # (2, 1, 8, 8)
+    assert weights[1].sum() == 7 * 8 + 4 * 8
+    assert weights[0].sum() == 2 * 6 + 4 * 6
+
+
+def test_objects_are_where_moved_frames_show_them(pool):
+    drawn = draw_moved(pool, np.random.default_rng(0), 16, 0.5, 4, torch.device("cpu"))
+    still = draw_frames(pool, np.random.default_rng(0), 16)
+    assert torch.equal(drawn.pixels, still.pixels)
+    same = (drawn.on_object == still.on_object).flatten(1).all(dim=1)
+    assert torch.equal(same, ~drawn.is_moved.flatten())
+    back = similarity(np.zeros(16), np.ones(16), np.zeros((16, 2)), still.pixels.shape[-2:])
+    assert torch.equal(moved(still.on_object.float(), back) > 0.5, still.on_object)
 
 
 def test_psnr_and_edges_of_known_errors():

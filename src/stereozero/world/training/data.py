@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from torch import Tensor
 from stereozero.artifacts import atomic_path, write_json
 from stereozero.errors import InputError
 from stereozero.world import KINDS, SPLITS, WORDING, Scene, caption, render_clip, sample_scene
+from stereozero.world.geometry import View
+from stereozero.world.renderer import layer_ids
 
 log = logging.getLogger(__name__)
 
@@ -103,14 +106,35 @@ def step_rng(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng([seed, step])
 
 
-def draw_frames(pool: ClipPool, rng: np.random.Generator, count: int) -> Tensor:
-    """Return random frames of random clips, half of them mirrored: (count, 3, H, W) float32 in [-1, 1]."""
+class Frames(NamedTuple):
+    """Single frames.
+
+    Attributes:
+        pixels: (N, 3, H, W) float32 in [-1, 1].
+        on_object: (N, 1, H, W) bool, where they show objects, and not walls or floors.
+    """
+
+    pixels: Tensor
+    on_object: Tensor
+
+
+def draw_frames(pool: ClipPool, rng: np.random.Generator, count: int) -> Frames:
+    """Return random frames of random clips, half of them mirrored."""
     clips = rng.integers(len(pool.videos), size=count)
     times = rng.integers(pool.settings.frames, size=count)
     frames = np.stack([pool.videos[clip, time] for clip, time in zip(clips, times, strict=True)])
+    on_object = np.stack([_on_object(pool.settings, clip, time) for clip, time in zip(clips, times, strict=True)])
     mirrored = rng.random(count) < 0.5
     frames[mirrored] = frames[mirrored, :, ::-1]
-    return to_pixels(frames)
+    on_object[mirrored] = on_object[mirrored, :, ::-1]
+    return Frames(to_pixels(frames), torch.from_numpy(on_object)[:, None])
+
+
+def _on_object(settings: PoolSettings, clip: int, time: int) -> np.ndarray:
+    # (H, W) bool
+    scene = scene_of(settings, clip)
+    ids = layer_ids(View(scene, settings.frames, settings.height, settings.width))
+    return ids[time] >= len(scene.backdrops)
 
 
 def to_pixels(frames: np.ndarray) -> Tensor:

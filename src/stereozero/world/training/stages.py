@@ -37,7 +37,7 @@ def train_vae(work: Path, steps: int, device: str) -> None:
     """Train the VAE on single frames."""
     pool, settings = _train_pool(work), VaeSettings()
     vae = Training(VaeTask(pool, settings, vae_settings(work, settings)), settings.how, work / "vae", device).run(steps)
-    finish_vae(vae, draw_frames(pool, step_rng(settings.how.seed, steps), _SCALE_FRAMES))
+    finish_vae(vae, draw_frames(pool, step_rng(settings.how.seed, steps), _SCALE_FRAMES).pixels)
     vae.save_pretrained(work / "vae" / "model")
 
 

@@ -3,8 +3,9 @@
 As DynamiCrafter is trained: the first frame's latents are concatenated to every frame's, its CLIP tokens go through the
 Resampler, and for guidance the text, or text and image tokens, are left out now and then. Unlike there, the text tower
 is trained along, because a small one knows too little of motion from single frames, some attention heads are taught
-where things come from (see :mod:`stereozero.world.training.correspondence`), errors on the main object weigh more, and
-so do those that change from frame to frame. And some clips are not true ones with noise added, but the network's own
+where things come from (see :mod:`stereozero.world.training.correspondence`), errors on the main object weigh more, so
+do those that change from frame to frame, and errors count as they are seen, too, in decoded frames
+(:mod:`stereozero.world.training.seen`). And some clips are not true ones with noise added, but the network's own
 guesses of them: sampling will show it what it got wrong at high noise, and it is to mend that.
 """
 
@@ -25,6 +26,7 @@ from stereozero.world.training.data import ClipPool, scene_of, step_rng, to_pixe
 from stereozero.world.training.loop import Optimisation
 from stereozero.world.training.noising import guess_of, noised, spread_times
 from stereozero.world.training.places import PlaceReadouts, place_targets
+from stereozero.world.training.seen import seen_errors
 
 _TAUGHT_POSITIONS = 4  # one of so many positions is taught in a step, which saves a tenth of its time
 FAST, SLOW = 8, 16  # frames a second that the fs condition can state: every second rendered frame, or every one
@@ -75,6 +77,7 @@ class UNetSettings:
         main_weight: how many times more an error counts where the main object is seen, or next to it. It covers few
             cells, 4 % of the picture, but what a video is about happens there.
         steady_weight: of the errors' squared change from frame to frame, which is seen as flicker.
+        seen_weight: of each of the errors of two frames of the guess as the VAE decodes them.
         guessed_share: share of clips that the network gets to see as it guessed them from more noise, with noise added.
         places_weight: of the errors with which places and origins are read from features; 0 leaves that out.
         bfloat16: compute in bfloat16 where that is safe.
@@ -100,6 +103,7 @@ class UNetSettings:
     taught_weight: float = 0.06
     main_weight: float = 8.0
     steady_weight: float = 1.0
+    seen_weight: float = 0.5
     guessed_share: float = 0.25
     places_weight: float = 0.1
     bfloat16: bool = True
@@ -225,10 +229,12 @@ class UNetTask:
             self.module.readouts.watch(self.module.unet)
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """Return "loss", a weighted sum of "weighted", "changing", "attention" and, if read, "place" and "origin".
+        """Return "loss" and what it is a weighted sum of.
 
-        These are the mean squared error of the velocity, the main object's weighing more, that of its change from frame
-        to frame, the mean cross-entropy of the taught heads [nats] and the errors of what is read from features.
+        These are "weighted", the mean squared error of the velocity, the main object's weighing more, "changing", that
+        of its change from frame to frame, "attention", the mean cross-entropy of the taught heads [nats], "pixels",
+        "edges" and "flicker" of :func:`~stereozero.world.training.seen.seen_errors` and, if places are read from
+        features, the errors "place" and "origin".
         "denoising" is the first without weights and "late" the last frame's part in that. Errors of clips that the
         network guessed count as those of the guess it makes of them, not of the velocity: little noise makes the
         velocity that leads from a wrong guess to the truth a large one.
@@ -252,15 +258,21 @@ class UNetTask:
         unit = torch.where(is_guessed, 1 - alpha_bar, 1.0)[:, None, None, None]  # (B, 1, 1, 1)
         wrong = velocity - target  # (B, C, F, h, w)
         error = wrong.square().mean(dim=1) * unit  # (B, F, h, w)
+        counted = main_weights(origins[0], choices.main_weight).to(device)  # (B, F, h, w)
+        with self._autocast():
+            guess = guess_of(velocity, noisy, times, self._schedule)  # (B, C, F, h, w)
+            seen = seen_errors(self._vae, guess, latents, counted, rng)
         parts = {
-            "weighted": (error * main_weights(origins[0], choices.main_weight).to(device)).mean(),
+            "weighted": (error * counted).mean(),
             "changing": (wrong.diff(dim=2).square().mean(dim=1) * unit).mean(),
             "attention": torch.stack([processor.take_loss() for processor in self._taught]).mean(),
+            **seen,
             **(self.module.readouts.take_losses() if choices.places_weight else {}),
         }
         weights = {
             "changing": choices.steady_weight,
             "attention": choices.taught_weight,
+            **dict.fromkeys(seen, choices.seen_weight),
             "place": choices.places_weight,
             "origin": choices.places_weight,
         }

@@ -25,6 +25,8 @@ class VaeSettings:
         norm_groups: of every GroupNorm.
         batch: frames a step.
         edges: weight of the error of neighbouring pixels' differences, which keeps edges sharp.
+        object_weight: how many times more an error counts on an object than on a wall or floor. Objects are small, and
+            so are their patterns.
         regularity: weight of the KL divergence a latent number.
         equivariance: weight of the difference between moved latents and those of the moved picture, in variances.
         noise: standard deviation of what is added to latents before they are decoded, in root mean squares of them.
@@ -38,6 +40,7 @@ class VaeSettings:
     norm_groups: int = 8
     batch: int = 8
     edges: float = 1.0
+    object_weight: float = 4.0
     regularity: float = 1e-4
     equivariance: float = 0.3
     noise: float = 0.1
@@ -93,7 +96,7 @@ class VaeTask:
         apart = ((there - direct).square() * inside).mean() / inside.float().mean()
         mean, variance = posterior.mean.float(), posterior.logvar.float()  # (2 B, C, h, w) each
         parts = {
-            **picture_errors(decoded, drawn.wanted, drawn.shows_inside(self._cell)),
+            **picture_errors(decoded, drawn.wanted, drawn.weights(choices.object_weight, self._cell)),
             "kl": 0.5 * (mean.square() + variance.exp() - 1 - variance).mean(),
             "equivariance": apart / latents.var(dim=(0, 2, 3)).mean(),
         }
@@ -106,13 +109,14 @@ class DecoderSettings:
     """Choices of the training of the decoder alone.
 
     Attributes:
-        batch, edges, moved, bfloat16, how: as in :class:`VaeSettings`.
+        batch, edges, object_weight, moved, bfloat16, how: as in :class:`VaeSettings`.
         noise: most that is added to a frame's latents before they are decoded, in root mean squares of them; how much
             is drawn evenly between none and this.
     """
 
     batch: int = 8
     edges: float = 1.0
+    object_weight: float = 4.0
     noise: float = 0.1
     moved: float = 0.25
     bfloat16: bool = True
@@ -150,7 +154,7 @@ class DecoderTask:
             levels = torch.from_numpy(rng.uniform(0, choices.noise, (choices.batch, 1, 1, 1))).float().to(device)
             roughness = levels * latents.square().mean().sqrt()  # (B, 1, 1, 1)
             decoded = self.module.decode(shown + roughness * torch.randn_like(shown)).sample  # (B, 3, H, W)
-        parts = picture_errors(decoded, drawn.wanted, drawn.shows_inside(self._cell))
+        parts = picture_errors(decoded, drawn.wanted, drawn.weights(choices.object_weight, self._cell))
         return {"loss": parts["pixels"] + choices.edges * parts["edges"], **parts}
 
 
@@ -171,12 +175,14 @@ class MovedFrames:
         moved: the same moved.
         moves: (B, 2, 3) as :func:`~stereozero.world.training.moves.draw_moves` gives them.
         is_moved: (B, 1, 1, 1) bool, which are to be decoded from moved latents.
+        on_object: (B, 1, H, W) bool, where what is to be decoded shows objects.
     """
 
     pixels: Tensor
     moved: Tensor
     moves: Tensor
     is_moved: Tensor
+    on_object: Tensor
 
     @property
     def wanted(self) -> Tensor:
@@ -191,31 +197,40 @@ class MovedFrames:
         """
         return is_inside(self.moves, self.pixels.shape[-2:], margin).to(self.is_moved.device) | ~self.is_moved
 
+    def weights(self, object_weight: float, margin: int) -> Tensor:
+        """Return what errors count, (B, 1, H, W): 1, so many times that on objects, 0 if not :meth:`shows_inside`."""
+        return torch.where(self.on_object, object_weight, 1.0) * self.shows_inside(margin)
+
 
 def draw_moved(
     pool: ClipPool, rng: np.random.Generator, count: int, share: float, cell: int, device: torch.device
 ) -> MovedFrames:
     """Return random frames and the same moved, of which about a share is to be decoded from moved latents."""
-    pixels = draw_frames(pool, rng, count).to(device)  # (B, 3, H, W)
+    pixels, on_object = (each.to(device) for each in draw_frames(pool, rng, count))  # (B, 3, H, W), (B, 1, H, W)
     moves = draw_moves(rng, count, pixels.shape[-2:], cell)  # (B, 2, 3)
     is_moved = torch.from_numpy(rng.random((count, 1, 1, 1)) < share).to(device)
-    return MovedFrames(pixels, moved(pixels, moves).clamp(-1, 1), moves, is_moved)
+    there = torch.where(is_moved, moved(on_object.float(), moves) > 0.5, on_object)  # (B, 1, H, W)
+    return MovedFrames(pixels, moved(pixels, moves).clamp(-1, 1), moves, is_moved, there)
 
 
-def picture_errors(decoded: Tensor, wanted: Tensor, where: Tensor) -> dict[str, Tensor]:
+def picture_errors(decoded: Tensor, wanted: Tensor, weights: Tensor) -> dict[str, Tensor]:
     """Return "pixels" and "edges", mean absolute errors of pictures (B, 3, H, W) and of their neighbours' differences.
 
-    Only places (B, 1, H, W) where ``where`` is true are counted.
+    Each place counts as its weight says, (B, 1, H, W).
     """
-    share = where.float().mean()
-    error = (decoded.float() - wanted) * where
-    return {"pixels": error.abs().mean() / share, "edges": edge_error(error) / share}
+    error, weights = decoded.float() - wanted, weights / weights.mean()
+    return {"pixels": (error.abs() * weights).mean(), "edges": edge_error(error, weights)}
 
 
-def edge_error(error: Tensor) -> Tensor:
-    """Return the mean absolute difference of horizontal and vertical neighbours in an error (B, C, H, W)."""
-    across, down = error.diff(dim=3).abs().mean(), error.diff(dim=2).abs().mean()
-    return (across + down) / 2
+def edge_error(error: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the mean absolute difference of horizontal and vertical neighbours in an error (B, C, H, W).
+
+    With weights (B, 1, H, W), two neighbours count as the one with the smaller weight says.
+    """
+    weights = torch.ones_like(error[:, :1]) if weights is None else weights
+    across = error.diff(dim=3).abs() * torch.minimum(weights[..., 1:], weights[..., :-1])  # (B, C, H, W - 1)
+    down = error.diff(dim=2).abs() * torch.minimum(weights[..., 1:, :], weights[..., :-1, :])  # (B, C, H - 1, W)
+    return (across.mean() + down.mean()) / 2
 
 
 @torch.no_grad()
