@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from stereozero.world.training.data import ClipPool, PoolSettings, open_pool, scene_of
+from stereozero.world.training import evaluation
+from stereozero.world.training.data import ClipPool, PoolSettings, object_mask, open_pool, scene_of, to_pixels
 from stereozero.world.training.evaluation import (
     colour_kept,
     direction_figures,
@@ -16,6 +17,7 @@ from stereozero.world.training.evaluation import (
     rendered_like,
     retrieval,
     shape_kept,
+    vae_object_figures,
 )
 from stereozero.world.training.report import draw_losses, draw_samples, write_card
 
@@ -28,6 +30,14 @@ def pool(tmp_path_factory) -> ClipPool:
 @pytest.fixture(scope="module")
 def videos(pool) -> np.ndarray:
     return np.array(rendered_like(pool, np.empty((60, 8))))
+
+
+def test_only_errors_on_objects_count_as_those_of_objects(pool, monkeypatch):
+    pixels = to_pixels(pool.videos[:, pool.settings.frames // 2])
+    masks = np.stack([object_mask(pool.settings, clip, pool.settings.frames // 2) for clip in range(len(pixels))])
+    wrong = torch.from_numpy(masks)[:, None] * 0.2 + torch.from_numpy(~masks)[:, None] * 0.7
+    monkeypatch.setattr(evaluation, "reconstruct", lambda _, given: given + wrong)
+    assert vae_object_figures(None, pool) == pytest.approx({"simple": 20.0, "complex": 20.0}, abs=1e-3)
 
 
 def test_directions_of_rendered_clips_are_told_right(pool, videos):

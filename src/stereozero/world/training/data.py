@@ -123,15 +123,15 @@ def draw_frames(pool: ClipPool, rng: np.random.Generator, count: int) -> Frames:
     clips = rng.integers(len(pool.videos), size=count)
     times = rng.integers(pool.settings.frames, size=count)
     frames = np.stack([pool.videos[clip, time] for clip, time in zip(clips, times, strict=True)])
-    on_object = np.stack([_on_object(pool.settings, clip, time) for clip, time in zip(clips, times, strict=True)])
+    on_object = np.stack([object_mask(pool.settings, clip, time) for clip, time in zip(clips, times, strict=True)])
     mirrored = rng.random(count) < 0.5
     frames[mirrored] = frames[mirrored, :, ::-1]
     on_object[mirrored] = on_object[mirrored, :, ::-1]
     return Frames(to_pixels(frames), torch.from_numpy(on_object)[:, None])
 
 
-def _on_object(settings: PoolSettings, clip: int, time: int) -> np.ndarray:
-    # (H, W) bool
+def object_mask(settings: PoolSettings, clip: int, time: int) -> np.ndarray:
+    """Return where a rendered frame of a clip shows objects, and not walls or floors: (H, W) bool."""
     scene = scene_of(settings, clip)
     ids = layer_ids(View(scene, settings.frames, settings.height, settings.width))
     return ids[time] >= len(scene.backdrops)

@@ -19,7 +19,7 @@ from stereozero.diffusion.schedule import ddim_schedule
 from stereozero.metrics.flicker import flicker_of_view
 from stereozero.world import KINDS, Scene, render_clip
 from stereozero.world.training.clip import similarities
-from stereozero.world.training.data import ClipPool, scene_of, to_frames, to_pixels
+from stereozero.world.training.data import ClipPool, object_mask, scene_of, to_frames, to_pixels
 from stereozero.world.training.guesses import guess_errors
 from stereozero.world.training.moves import is_inside, moved, similarity
 from stereozero.world.training.outline import has_colour, largest_part, overlap
@@ -51,6 +51,20 @@ def vae_figures(vae: AutoencoderKL, pool: ClipPool) -> dict[str, float]:
     pixels = to_pixels(pool.videos[:, pool.settings.frames // 2])  # (N, 3, H, W)
     values = psnr(reconstruct(vae, pixels), pixels)  # (N,)
     return {**_a_kind(values), "all": float(values.mean()), "worst": float(values.min())}
+
+
+def vae_object_figures(vae: AutoencoderKL, pool: ClipPool) -> dict[str, float]:
+    """Return the PSNR [dB] of objects in reconstructions of every clip's middle frame, of all of a kind of scene."""
+    middle = pool.settings.frames // 2
+    pixels = to_pixels(pool.videos[:, middle])  # (N, 3, H, W)
+    masks = np.stack([object_mask(pool.settings, clip, middle) for clip in range(len(pixels))])
+    on_object = torch.from_numpy(masks)[:, None]  # (N, 1, H, W)
+    squared = ((reconstruct(vae, pixels) - pixels) / 2).square() * on_object  # (N, 3, H, W), the range being 1
+    errors = {
+        kind: float(squared[first :: len(KINDS)].sum() / 3 / on_object[first :: len(KINDS)].sum())
+        for first, kind in enumerate(KINDS)
+    }
+    return {kind: -10 * math.log10(error) for kind, error in errors.items()}
 
 
 @torch.no_grad()
