@@ -17,7 +17,7 @@ from stereozero.world.training.evaluation import (
     rendered_like,
     retrieval,
     shape_kept,
-    vae_object_figures,
+    vae_figures,
 )
 from stereozero.world.training.report import draw_losses, draw_samples, write_card
 
@@ -37,7 +37,7 @@ def test_only_errors_on_objects_count_as_those_of_objects(pool, monkeypatch):
     masks = np.stack([object_mask(pool.settings, clip, pool.settings.frames // 2) for clip in range(len(pixels))])
     wrong = torch.from_numpy(masks)[:, None] * 0.2 + torch.from_numpy(~masks)[:, None] * 0.7
     monkeypatch.setattr(evaluation, "reconstruct", lambda _, given: given + wrong)
-    assert vae_object_figures(None, pool) == pytest.approx({"simple": 20.0, "complex": 20.0}, abs=1e-3)
+    assert vae_figures(None, pool)["vae_psnr_objects"] == pytest.approx({"simple": 20.0, "complex": 20.0}, abs=1e-3)
 
 
 def test_directions_of_rendered_clips_are_told_right(pool, videos):

@@ -46,24 +46,28 @@ class SamplingSettings:
     batch: int = 8
 
 
-def vae_figures(vae: AutoencoderKL, pool: ClipPool) -> dict[str, float]:
-    """Return the PSNR [dB] of reconstructions of every clip's middle frame: mean a kind of scene, and the least."""
-    pixels = to_pixels(pool.videos[:, pool.settings.frames // 2])  # (N, 3, H, W)
-    values = psnr(reconstruct(vae, pixels), pixels)  # (N,)
-    return {**_a_kind(values), "all": float(values.mean()), "worst": float(values.min())}
+def vae_figures(vae: AutoencoderKL, pool: ClipPool) -> dict[str, dict[str, float]]:
+    """Return the PSNR [dB] of reconstructions of every clip's middle frame, a kind of scene.
 
-
-def vae_object_figures(vae: AutoencoderKL, pool: ClipPool) -> dict[str, float]:
-    """Return the PSNR [dB] of objects in reconstructions of every clip's middle frame, of all of a kind of scene."""
+    "vae_psnr" is the frames' mean, besides also that of all and the worst frame's. "vae_psnr_objects" is that of the
+    objects in them, from the mean squared error of all their pixels.
+    """
     middle = pool.settings.frames // 2
     pixels = to_pixels(pool.videos[:, middle])  # (N, 3, H, W)
-    masks = np.stack([object_mask(pool.settings, clip, middle) for clip in range(len(pixels))])
-    on_object = torch.from_numpy(masks)[:, None]  # (N, 1, H, W)
-    squared = ((reconstruct(vae, pixels) - pixels) / 2).square() * on_object  # (N, 3, H, W), the range being 1
-    errors = {
-        kind: float(squared[first :: len(KINDS)].sum() / 3 / on_object[first :: len(KINDS)].sum())
-        for first, kind in enumerate(KINDS)
+    decoded = reconstruct(vae, pixels)  # (N, 3, H, W)
+    values = psnr(decoded, pixels)  # (N,)
+    masks = np.stack([object_mask(pool.settings, clip, middle) for clip in range(len(pixels))])  # (N, H, W)
+    return {
+        "vae_psnr": {**_a_kind(values), "all": float(values.mean()), "worst": float(values.min())},
+        "vae_psnr_objects": _object_psnr(decoded, pixels, torch.from_numpy(masks)[:, None]),
     }
+
+
+def _object_psnr(decoded: Tensor, pixels: Tensor, on_object: Tensor) -> dict[str, float]:
+    # Of pictures (N, 3, H, W) in [-1, 1] where on_object (N, 1, H, W) is true.
+    squared = ((decoded - pixels) / 2).square() * on_object  # (N, 3, H, W), the range being 1
+    kinds = {kind: slice(first, None, len(KINDS)) for first, kind in enumerate(KINDS)}
+    errors = {kind: float(squared[clips].sum() / 3 / on_object[clips].sum()) for kind, clips in kinds.items()}
     return {kind: -10 * math.log10(error) for kind, error in errors.items()}
 
 

@@ -23,7 +23,6 @@ from stereozero.world.training.evaluation import (
     rendered_like,
     sample_clips,
     vae_figures,
-    vae_object_figures,
 )
 from stereozero.world.training.loop import LOSSES
 from stereozero.world.training.vae import reconstruct
@@ -52,8 +51,7 @@ def evaluate(
     figures = {
         **known,
         "sampling": asdict(settings),
-        "vae_psnr": vae_figures(backbone.modules.vae, pool),
-        "vae_psnr_objects": vae_object_figures(backbone.modules.vae, pool),
+        **vae_figures(backbone.modules.vae, pool),
         "latents_apart": latents_apart(backbone.modules.vae, pool),
         "generator": {name: generator_figures(backbone, pool, videos, some) for name, some in clips.items() if some},
     }

@@ -20,7 +20,7 @@ def seen_errors(
 
     Args:
         vae: decodes; gradients go through it to the guess.
-        guess, true: (B, C, F, h, w) latents, scaled.
+        guess, true: (B, C, F, h, w) latents, scaled; the true ones without gradients.
         weights: (B, F, h, w) what errors in each cell count.
         rng: draws the frames.
 
@@ -29,7 +29,7 @@ def seen_errors(
         mean absolute change of the error from the one frame to the other; scalars, of frames in [-1, 1].
     """
     starts = rng.integers(guess.shape[2] - 1, size=len(guess))  # (B,)
-    guessed, wanted = (_decoded(vae, _pairs(latents.transpose(1, 2), starts)) for latents in (guess, true.detach()))
+    guessed, wanted = (_decoded(vae, _pairs(latents.transpose(1, 2), starts)) for latents in (guess, true))
     cells = _pairs(weights, starts).flatten(0, 1)[:, None]  # (2 B, 1, h, w)
     errors = picture_errors(guessed, wanted, nnf.interpolate(cells, guessed.shape[-2:]))
     return errors | {"flicker": (guessed - wanted).unflatten(0, (-1, 2)).diff(dim=1).abs().mean()}

@@ -189,17 +189,13 @@ class MovedFrames:
         """What is to be decoded: (B, 3, H, W)."""
         return torch.where(self.is_moved, self.moved, self.pixels)
 
-    def shows_inside(self, margin: int) -> Tensor:
-        """Return where that shows nothing that a move brought in from beyond the border, or from ``margin`` [px] of it.
-
-        Returns:
-            (B, 1, H, W) bool.
-        """
-        return is_inside(self.moves, self.pixels.shape[-2:], margin).to(self.is_moved.device) | ~self.is_moved
-
     def weights(self, object_weight: float, margin: int) -> Tensor:
-        """Return what errors count, (B, 1, H, W): 1, so many times that on objects, 0 if not :meth:`shows_inside`."""
-        return torch.where(self.on_object, object_weight, 1.0) * self.shows_inside(margin)
+        """Return what errors count, (B, 1, H, W): 1, and so many times that on objects.
+
+        What a move brought in from beyond the border, or from ``margin`` [px] of it, counts nothing.
+        """
+        inside = is_inside(self.moves, self.pixels.shape[-2:], margin).to(self.is_moved.device) | ~self.is_moved
+        return torch.where(self.on_object, object_weight, 1.0) * inside
 
 
 def draw_moved(
