@@ -17,6 +17,7 @@ from stereozero.world.training.evaluation import (
     rendered_like,
     retrieval,
     shape_kept,
+    shape_right,
     vae_figures,
 )
 from stereozero.world.training.report import draw_losses, draw_samples, write_card
@@ -77,6 +78,16 @@ def test_shape_is_kept_by_rendered_clips_and_lost_by_a_grey_one(pool, videos):
     assert shape_kept(scenes[0], gone, videos[0]) < 0.5
 
 
+def test_shape_is_right_in_rendered_clips_wherever_it_is_and_wrong_if_bent(pool, videos):
+    turning = np.flatnonzero(pool.turning)[:4]
+    scenes = [scene_of(pool.settings, int(index)) for index in turning]
+    for scene, video in zip(scenes, videos[turning], strict=True):
+        assert shape_right(scene, video, video) == 1
+        shifted, bent = np.roll(video, 3, axis=2), video.copy()
+        bent[-1] = np.stack([np.roll(row, round(4 * np.sin(place / 3)), axis=0) for place, row in enumerate(bent[-1])])
+        assert shape_right(scene, shifted, video) > 0.9 > 0.8 > shape_right(scene, bent, video)
+
+
 class OracleModel:
     """Stands for an encoder that knows the answer: the picture's number is in its first pixel, the text's in it."""
 
@@ -108,6 +119,8 @@ def test_pictures_and_card_are_written(tmp_path, pool, videos):
         "colour_kept": 0.9,
         "shape_kept": 0.7,
         "shape_kept_vae": 0.8,
+        "shape_right": 0.7,
+        "shape_right_vae": 0.8,
         "flicker": 1.2,
         "flicker_truth": 0.5,
         "flicker_vae": 0.7,

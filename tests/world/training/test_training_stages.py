@@ -91,6 +91,8 @@ def test_what_was_adopted_is_exported_again(adopted, tmp_path):
             "colour_kept",
             "shape_kept",
             "shape_kept_vae",
+            "shape_right",
+            "shape_right_vae",
             "flicker",
             "flicker_truth",
             "flicker_vae",

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,8 +132,9 @@ def generator_figures(
     input image, ``last_frame`` that of generated last frames against the rendered clip's, ``still_last_frame`` what a
     video that never moves would have there. ``direction_right`` of ``direction_counted`` clips move as their caption
     says; ``direction_right_truth`` is how many of the rendered clips are told right by the same measurement.
-    ``colour_kept`` is the mean of :func:`colour_kept`, ``shape_kept`` that of :func:`shape_kept`; ``flicker`` is in
-    8-bit levels. Of both, ``_truth`` is the rendered clips' own and ``_vae`` that of the VAE's reconstructions of them.
+    ``colour_kept`` is the mean of :func:`colour_kept`, ``shape_kept`` that of :func:`shape_kept`, ``shape_right`` that
+    of :func:`shape_right`; ``flicker`` is in 8-bit levels. ``_truth`` is the rendered clips' own and ``_vae`` that of
+    the VAE's reconstructions of them.
     ``guess_error`` are those of :func:`~stereozero.world.training.guesses.guess_errors`.
     """
     truth, made = rendered_like(pool, videos)[clips], videos[clips]
@@ -146,10 +147,12 @@ def generator_figures(
         "last_frame": float(psnr(to_pixels(made[:, -1]), to_pixels(truth[:, -1])).mean()),
         "still_last_frame": float(psnr(firsts, to_pixels(truth[:, -1])).mean()),
         **direction_figures(scenes, made, truth),
-        "colour_kept": float(np.mean([colour_kept(*each) for each in zip(scenes, made, truth, strict=True)])),
-        "shape_kept": _mean_shape_kept(scenes, made, truth),
-        "shape_kept_truth": _mean_shape_kept(scenes, truth, truth),
-        "shape_kept_vae": _mean_shape_kept(scenes, through_vae, truth),
+        "colour_kept": _mean_of(colour_kept, scenes, made, truth),
+        "shape_kept": _mean_of(shape_kept, scenes, made, truth),
+        "shape_kept_truth": _mean_of(shape_kept, scenes, truth, truth),
+        "shape_kept_vae": _mean_of(shape_kept, scenes, through_vae, truth),
+        "shape_right": _mean_of(shape_right, scenes, made, truth),
+        "shape_right_vae": _mean_of(shape_right, scenes, through_vae, truth),
         "flicker": _flicker(made),
         "flicker_truth": _flicker(truth),
         "flicker_vae": _flicker(through_vae),
@@ -240,6 +243,18 @@ def shape_kept(scene: Scene, video: np.ndarray, truth: np.ndarray) -> float:
     return overlap(*(largest_part(has_colour(frame, colour)) for frame in (video[0], video[-1])))
 
 
+def shape_right(scene: Scene, video: np.ndarray, truth: np.ndarray) -> float:
+    """Return how well the main object's outline in the last frame fits that in the rendered one, :func:`overlap`.
+
+    Unlike :func:`shape_kept` it is 1 for the rendered clip, whatever pattern the object has and however it turned.
+
+    Args:
+        scene, video, truth: as there.
+    """
+    colour = _main_colour(scene, truth)
+    return overlap(*(largest_part(has_colour(clip[-1], colour)) for clip in (truth, video)))
+
+
 def _points_of_main(scene: Scene, shape: Sequence[int]) -> np.ndarray:
     mask = _main_mask(scene, shape)
     rows, columns = np.nonzero(mask)
@@ -283,8 +298,13 @@ def _reconstructed(vae: AutoencoderKL, videos: np.ndarray) -> np.ndarray:
     return to_frames(reconstruct(vae, to_pixels(np.concatenate(videos)))).reshape(videos.shape)
 
 
-def _mean_shape_kept(scenes: Sequence[Scene], videos: np.ndarray, truth: np.ndarray) -> float:
-    return float(np.mean([shape_kept(*each) for each in zip(scenes, videos, truth, strict=True)]))
+def _mean_of(
+    measure: Callable[[Scene, np.ndarray, np.ndarray], float],
+    scenes: Sequence[Scene],
+    videos: np.ndarray,
+    truth: np.ndarray,
+) -> float:
+    return float(np.mean([measure(*each) for each in zip(scenes, videos, truth, strict=True)]))
 
 
 def _flicker(videos: np.ndarray) -> float:

@@ -165,6 +165,9 @@ def _aims(figures: Mapping[str, Any]) -> list[str]:
         "shape kept to the last frame (rendered clips that went through the VAE)": [
             f"{one['shape_kept']:.2f} ({one['shape_kept_vae']:.2f})" for one in made
         ],
+        "shape in the last frame that of the rendered one (rendered clips that went through the VAE)": [
+            f"{one['shape_right']:.2f} ({one['shape_right_vae']:.2f})" for one in made
+        ],
         "no more flicker than rendered clips (that went through the VAE)": [
             f"{one['flicker']:.1f} against {one['flicker_truth']:.1f} ({one['flicker_vae']:.1f})" for one in made
         ],
