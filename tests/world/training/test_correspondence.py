@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_dilation
 
 from stereozero.backbones.dynamicrafter.attention import Attention, Projections, attend
 from stereozero.world import render_clip, sample_scene
@@ -13,6 +14,7 @@ from stereozero.world.training.correspondence import (
     Targets,
     TaughtAttention,
     attention_loss,
+    find_object_origins,
     find_origins,
     targets_of,
 )
@@ -59,6 +61,29 @@ def test_what_the_first_frame_hides_is_not_known(scene):
     assert np.array_equal(origins.on_object[1], clip.layer_ids[14] >= len(scene.backdrops))
 
 
+def test_cells_next_to_an_object_move_with_it(scene):
+    of_points, of_objects = (find(scene, 15, [0, 14], HEIGHT, WIDTH) for find in (find_origins, find_object_origins))
+    about = np.ones((1, 3, 3), bool)
+    assert np.array_equal(of_objects.on_object, binary_dilation(of_points.on_object, about))
+    assert np.array_equal(of_objects.on_main, binary_dilation(of_points.on_main, about))
+    far, main = ~of_objects.on_object, of_points.on_main
+    for same in (far, main):
+        assert np.allclose(of_objects.places[same], of_points.places[same])
+    # Here the main object turns; what its own cells tell of that must hold of those next to them.
+    cells = np.concatenate([GRID, np.ones((HEIGHT, WIDTH, 1))], axis=-1)  # (h, w, 3)
+    affine = np.linalg.lstsq(cells[main[1]], of_points.places[1][main[1]])[0]  # (3, 2)
+    next_to_main = of_objects.on_main[1] & ~main[1]
+    assert next_to_main.sum() > 10
+    assert np.abs(cells[next_to_main] @ affine - of_objects.places[1][next_to_main]).max() < 0.2
+
+
+def test_enlarged_objects_are_found_in_the_first_frame_which_shows_them_enlarged():
+    scene = sample_scene("simple", seed=2)
+    of_points, of_objects = (find(scene, 15, [0, 14], HEIGHT, WIDTH) for find in (find_origins, find_object_origins))
+    assert of_objects.known[1][of_objects.on_main[1]].mean() > 0.85
+    assert of_objects.on_main[1].sum() > 1.5 * of_points.on_main[1].sum()
+
+
 def test_targets_lie_where_the_places_are(origins):
     targets = targets_of([origins])
     cells = torch.from_numpy(GRID.reshape(-1, 2)).float()  # (L, 2)
@@ -99,10 +124,34 @@ def test_taught_attention_attends_like_any_other(origins, dtype, error):
     torch.manual_seed(0)
     attention = Attention(32, heads=2, head_channels=16, context_dim=24, image_context=True)
     tokens, few = (torch.randn(2, count, 32) for count in (HEIGHT * WIDTH, 5))
-    processor = TaughtAttention(dtype, heads=1)
-    processor.targets = {HEIGHT * WIDTH: targets_of([origins])}
+    processor = TaughtAttention(taught=True)
+    processor.targets = {HEIGHT * WIDTH: [targets_of([origins])] * 2}
     with_image, without = Projections(tokens, tokens, tokens, few, few), Projections(tokens, tokens, tokens)
     for projections in (with_image, without):
-        difference = processor(attention, projections).float() - attend(attention, projections)
+        given = Projections(*(tokens if tokens is None else tokens.to(dtype) for tokens in projections))
+        difference = processor(attention, given).float() - attend(attention, projections)
         assert difference.abs().max() < error
     assert 0 < processor.take_loss().item() < 50
+
+
+def test_each_taught_head_has_targets_of_its_own(origins):
+    torch.manual_seed(0)
+    elsewhere = replace(origins, places=origins.places[:, ::-1])
+    attention = Attention(32, heads=2, head_channels=16, context_dim=24, image_context=True)
+    tokens = torch.randn(2, HEIGHT * WIDTH, 32)
+    losses = {}
+    for name, places in {"ab": (origins, elsewhere), "aa": (origins,) * 2, "bb": (elsewhere,) * 2}.items():
+        processor = TaughtAttention(taught=True)
+        processor.targets = {HEIGHT * WIDTH: [targets_of([each]) for each in places]}
+        processor(attention, Projections(tokens, tokens, tokens))
+        losses[name] = processor.take_loss().item()
+    first = processor_loss_of_head(tokens, origins, 0)
+    second = processor_loss_of_head(tokens, elsewhere, 1)
+    assert losses["ab"] == pytest.approx((first + second) / 2, rel=1e-5)
+    assert len(set(losses.values())) == 3
+
+
+def processor_loss_of_head(tokens: torch.Tensor, origins: Origins, head: int) -> float:
+    """Return the cross-entropy of one head of two, 16 wide each, whose queries and keys are the tokens (N, L, 32)."""
+    part = tokens[..., 16 * head : 16 * (head + 1)]
+    return attention_loss((part / 4 @ part.transpose(-1, -2))[:, None], targets_of([origins])).item()

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -56,8 +57,11 @@ from stereozero.world.training.vae import (
 
 VAE = VaeSettings(widths=(16, 16, 16), latent_channels=4, batch=4)
 CLIP = ClipSettings(image_width=32, image_layers=1, text_width=16, text_layers=2, batch=8)
+SHA256 = sha256(b"an exported UNet").hexdigest()
 # Nothing guessed: a batch that is seen again and again is to stay the same.
-UNET = UNetSettings(width=16, queries=2, resampler_width=16, resampler_layers=1, batch=2, guessed_share=0.0)
+UNET = UNetSettings(
+    width=16, head_width=8, queries=2, resampler_width=16, resampler_layers=1, batch=2, guessed_share=0.0
+)
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +147,9 @@ def test_errors_weigh_more_on_and_next_to_the_main_object(pool):
 
 
 def test_an_adopted_unet_is_trained_on_gently(pool, tmp_path):
-    choices = gently(UNET)
+    choices = gently(UNET, SHA256)
     assert choices.how.rate == UNET.how.rate / 2
+    assert choices.how.seed not in (UNET.how.seed, gently(UNET, sha256(b"another").hexdigest()).how.seed)
     task = UNetTask(pool, choices, build_vae(VAE), build_conditioner(CLIP), asdict(choices))
     before = [parameter.clone() for parameter in task.module.readouts.parameters()]
     losses = Training(task, replace(choices.how, warmup=0), tmp_path)._take_step(1000)
@@ -154,7 +159,7 @@ def test_an_adopted_unet_is_trained_on_gently(pool, tmp_path):
 
 
 def test_guesses_of_clips_leave_no_weight_of_the_unet_without_gradient(pool):
-    task = UNetTask(pool, replace(gently(UNET), guessed_share=1.0), build_vae(VAE), build_conditioner(CLIP), {})
+    task = UNetTask(pool, replace(gently(UNET, SHA256), guessed_share=1.0), build_vae(VAE), build_conditioner(CLIP), {})
     task.losses(0)["loss"].backward()
     assert all(parameter.grad is not None for parameter in task.module.unet.parameters())
 
@@ -162,7 +167,9 @@ def test_guesses_of_clips_leave_no_weight_of_the_unet_without_gradient(pool):
 def test_clips_are_guessed_as_often_as_told(pool):
     evaluated = []
     for share in (0.0, 1.0):
-        task = UNetTask(pool, replace(gently(UNET), guessed_share=share), build_vae(VAE), build_conditioner(CLIP), {})
+        task = UNetTask(
+            pool, replace(gently(UNET, SHA256), guessed_share=share), build_vae(VAE), build_conditioner(CLIP), {}
+        )
         task.module.unet.register_forward_hook(lambda _, given, __: evaluated.append(given[1]))
         losses = task.losses(0)
         assert all(torch.isfinite(value) for value in losses.values())

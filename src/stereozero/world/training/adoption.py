@@ -77,7 +77,7 @@ def _adopt_unet(work: Path, folder: Path, parts: GeneratorParts) -> None:
         "sha256": sha256_of(folder / "unet" / SAFETENSORS_WEIGHTS_NAME),
     }
     write_json(work / "unet" / ORIGIN, described)
-    settings = gently(UNetSettings())
+    settings = gently(UNetSettings(), described["sha256"])
     _begin(work / "unet", parts, settings.how, unet_settings(work, settings))
 
 

@@ -25,6 +25,7 @@ from stereozero.depth.framewise_unet import FramewiseUNet
 from stereozero.world.training.data import step_rng
 from stereozero.world.training.depth_data import DepthClips, draw_depth_clips
 from stereozero.world.training.loop import Optimisation
+from stereozero.world.training.precision import autocast
 
 SAMPLING = DepthCrafterSettings(guidance=1.0, window=16, overlap=4)
 """How the embedded model is sampled; it knows no windows of more than 16 frames."""
@@ -47,7 +48,7 @@ class DepthSettings:
         simple_share: share of simple scenes; the others are complex ones.
         sigmas: lowest and highest noise level.
         no_condition: share of clips without video latents and embeddings, for guidance.
-        bfloat16: compute in bfloat16 where that is safe.
+        bfloat16: compute in bfloat16 where that is safe, on a device that is fast at it.
         how: the descent.
     """
 
@@ -121,7 +122,7 @@ class DepthTask:
         count = choices.batch * choices.levels  # N below
         sigma = torch.from_numpy(spread_sigmas(rng, count, choices.sigmas)).to(unet.device)  # (N,)
         told = torch.from_numpy(rng.random(count) >= choices.no_condition).to(unet.device)  # (N,)
-        with torch.autocast(unet.device.type, torch.bfloat16, enabled=choices.bfloat16):
+        with autocast(unet.device, bfloat16=choices.bfloat16):
             encoded = (part.repeat(choices.levels, *[1] * (part.ndim - 1)) for part in self._encode(clips))
             clean, shown, tokens = encoded  # (N, F, C, h, w) twice, (N, F, D)
             noise, level = torch.randn_like(clean), _like(sigma, clean)

@@ -9,6 +9,7 @@ from torch import Tensor
 from stereozero.world.training.data import step_rng
 from stereozero.world.training.depth_data import DepthClips, draw_depth_clips
 from stereozero.world.training.loop import Optimisation
+from stereozero.world.training.precision import autocast
 from stereozero.world.training.vae import edge_error
 
 _FRAMES = 16  # that a clip's action is spread over; consecutive ones of them are taken
@@ -28,7 +29,7 @@ class DepthVaeSettings:
         simple_share: share of simple scenes.
         edges: weight of the error of neighbouring pixels' differences.
         regularity: weight of the KL divergence a latent number.
-        bfloat16: compute in bfloat16 where that is safe.
+        bfloat16: compute in bfloat16 where that is safe, on a device that is fast at it.
         how: the descent.
     """
 
@@ -69,7 +70,7 @@ class DepthVaeTask:
         choices, device = self._choices, self.module.device
         clips = draw_chunks(step, choices)
         pixels = torch.cat([clips.videos, clips.depth_videos()]).flatten(0, 1).to(device)  # (2 B * N, 3, H, W)
-        with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
+        with autocast(device, bfloat16=choices.bfloat16):
             posterior = self.module.encode(pixels).latent_dist
             decoded = self.module.decode(posterior.sample(), num_frames=choices.chunk).sample  # (2 B * N, 3, H, W)
         error = decoded.float() - pixels

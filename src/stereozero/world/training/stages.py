@@ -59,8 +59,8 @@ def train_unet(work: Path, steps: int, device: str) -> None:
     """Train UNet and Resampler on clips; VAE and encoders must have been trained before."""
     vae, conditioner = read_part(AutoencoderKL, work, "vae"), read_part(ClipConditioner, work, "clip")
     pool, settings = _train_pool(work), UNetSettings()
-    if origin(work / "unet"):
-        settings = gently(settings)
+    if adopted := origin(work / "unet"):
+        settings = gently(settings, adopted["grown_from"]["sha256"])
     task = UNetTask(pool, settings, vae, conditioner, unet_settings(work, settings))
     Training(task, settings.how, work / "unet", device).run(steps)
 

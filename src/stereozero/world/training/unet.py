@@ -21,11 +21,18 @@ from torch import Tensor, nn
 
 from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter, Modules, Resampler, Variant, VideoUNet
 from stereozero.backbones.dynamicrafter.attention import SpatialTransformer
-from stereozero.world.training.correspondence import Origins, TaughtAttention, find_origins, targets_of
+from stereozero.world.training.correspondence import (
+    Origins,
+    TaughtAttention,
+    find_object_origins,
+    find_origins,
+    targets_of,
+)
 from stereozero.world.training.data import ClipPool, scene_of, step_rng, to_pixels
 from stereozero.world.training.loop import Optimisation
 from stereozero.world.training.noising import guess_of, noised, spread_times
 from stereozero.world.training.places import PlaceReadouts, place_targets
+from stereozero.world.training.precision import autocast
 from stereozero.world.training.seen import seen_errors
 
 _TAUGHT_POSITIONS = 4  # one of so many positions is taught in a step, which saves a tenth of its time
@@ -58,7 +65,7 @@ class UNetSettings:
         width: channels of the UNet's first level.
         channel_mult: width of each level in units of ``width``.
         attention_resolutions: downsampling factors at which there are transformers.
-        head_width: of every attention head.
+        head_width: of every attention head; each attention on the way up needs two to teach.
         norm_groups: of every GroupNorm.
         queries: image tokens a frame.
         resampler_width, resampler_layers: of the Resampler.
@@ -71,16 +78,14 @@ class UNetSettings:
         no_condition: share of clips without text and without image tokens.
         noisier: by how much more often the noisiest timesteps are drawn than they would be if all were drawn alike; at
             low noise there is little left to tell but what the VAE made up.
-        taught_heads: of every spatial self-attention on the way up, how many heads are taught where things come
-            from; at least 1.
-        taught_weight: of that loss [1 / nat].
+        taught_weight: of the loss of heads that are taught where things come from [1 / nat].
         main_weight: how many times more an error counts where the main object is seen, or next to it. It covers few
             cells, 4 % of the picture, but what a video is about happens there.
         steady_weight: of the errors' squared change from frame to frame, which is seen as flicker.
         seen_weight: of each of the errors of two frames of the guess as the VAE decodes them.
         guessed_share: share of clips that the network gets to see as it guessed them from more noise, with noise added.
         places_weight: of the errors with which places and origins are read from features; 0 leaves that out.
-        bfloat16: compute in bfloat16 where that is safe.
+        bfloat16: compute in bfloat16 where that is safe, on a device that is fast at it.
         how: the descent.
     """
 
@@ -99,7 +104,6 @@ class UNetSettings:
     no_text: float = 0.07
     no_condition: float = 0.07
     noisier: float = 2.0
-    taught_heads: int = 2
     taught_weight: float = 0.06
     main_weight: float = 8.0
     steady_weight: float = 1.0
@@ -110,13 +114,14 @@ class UNetSettings:
     how: Optimisation = Optimisation(rate=2e-3, fall=0.8)  # noqa: RUF009, it is frozen
 
 
-def gently(settings: UNetSettings) -> UNetSettings:
-    """Return the choices with which an adopted UNet is trained on.
+def gently(settings: UNetSettings, sha256: str) -> UNetSettings:
+    """Return the choices with which an adopted UNet, whose file has this checksum, is trained on.
 
     It has much to lose: the full rate, and place readouts that know nothing yet, since they are not exported, raise its
-    denoising loss from 0.016 to 0.025 within sixty steps.
+    denoising loss from 0.016 to 0.025 within sixty steps. And it is to see other clips than when it was trained before.
     """
-    return replace(settings, places_weight=0.0, how=replace(settings.how, rate=settings.how.rate / 2, fall=1.0))
+    how = replace(settings.how, rate=settings.how.rate / 2, fall=1.0, seed=int(sha256[:8], base=16))
+    return replace(settings, places_weight=0.0, how=how)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +160,18 @@ class Given(NamedTuple):
     def of(self, clips: Tensor) -> "Given":
         """Return the same of some of the clips, (B,) bool."""
         return Given(*(each[clips] for each in self))
+
+
+class CellOrigins(NamedTuple):
+    """Where the cells of B clips come from, at one level of the UNet; what each of the taught heads is to attend to.
+
+    Attributes:
+        of_objects: B, cells next to an object moving with it.
+        of_points: B, each cell moving as the surface point at its centre does.
+    """
+
+    of_objects: Sequence[Origins]
+    of_points: Sequence[Origins]
 
 
 class GeneratorParts(nn.Module):
@@ -223,8 +240,7 @@ class UNetTask:
         self._pool, self._choices = pool, settings
         self._vae = vae.requires_grad_(False).eval()
         self._schedule = VARIANT.noise_schedule()
-        dtype = torch.bfloat16 if settings.bfloat16 else torch.float32
-        self._taught = teach(self.module.unet, settings.taught_heads, dtype)
+        self._taught = teach(self.module.unet)
         if settings.places_weight:
             self.module.readouts.watch(self.module.unet)
 
@@ -258,7 +274,7 @@ class UNetTask:
         unit = torch.where(is_guessed, 1 - alpha_bar, 1.0)[:, None, None, None]  # (B, 1, 1, 1)
         wrong = velocity - target  # (B, C, F, h, w)
         error = wrong.square().mean(dim=1) * unit  # (B, F, h, w)
-        counted = main_weights(origins[0], choices.main_weight).to(device)  # (B, F, h, w)
+        counted = main_weights(origins[0].of_points, choices.main_weight).to(device)  # (B, F, h, w)
         with self._autocast():
             guess = guess_of(velocity, noisy, times, self._schedule)  # (B, C, F, h, w)
             seen = seen_errors(self._vae, guess, latents, counted, rng)
@@ -279,29 +295,32 @@ class UNetTask:
         loss = sum(weights.get(name, 1.0) * part for name, part in parts.items())
         return {"loss": loss, "denoising": error.mean(), "late": error[:, -1].mean(), **parts}
 
-    def _origins(self, batch: ClipBatch) -> list[list[Origins]]:
-        # A list a level of the UNet, the finest one first, with the origins of each clip.
+    def _origins(self, batch: ClipBatch) -> list[CellOrigins]:
+        # Of each level of the UNet, the finest one first.
         cell = 2 ** (len(self._vae.config.block_out_channels) - 1)
         scenes = [scene_of(self._pool.settings, clip) for clip in batch.clips.tolist()]
         sizes = (
             [side // cell // 2**level for side in batch.pixels.shape[-2:]]
             for level in range(len(self._choices.channel_mult))
         )
+        clips = [
+            (scene, self._pool.settings.frames, frames) for scene, frames in zip(scenes, batch.frames, strict=True)
+        ]
         return [
-            [
-                find_origins(scene, self._pool.settings.frames, frames, *size)
-                for scene, frames in zip(scenes, batch.frames, strict=True)
-            ]
+            CellOrigins(
+                of_objects=[find_object_origins(*clip, *size) for clip in clips],
+                of_points=[find_origins(*clip, *size) for clip in clips],
+            )
             for size in sizes
         ]
 
-    def _set_targets(self, origins: Sequence[Sequence[Origins]], positions: slice) -> None:
+    def _set_targets(self, origins: Sequence[CellOrigins], positions: slice) -> None:
         targets, readouts, device = {}, self.module.readouts, self.module.unet.device
         for level in origins:
-            cells = level[0].known[0].size
-            targets[cells] = targets_of(level, positions).to(device)
+            cells = level.of_points[0].known[0].size
+            targets[cells] = [targets_of(clips, positions).to(device) for clips in level]
             if self._choices.places_weight:
-                readouts.targets[cells] = place_targets(level).to(device)
+                readouts.targets[cells] = place_targets(level.of_points).to(device)
         for processor in self._taught:
             processor.targets = targets
 
@@ -349,7 +368,7 @@ class UNetTask:
     def _autocast(self) -> torch.autocast:
         # One a part of the step: within a single one, older versions of torch (issues 65766, 158232) use weights again
         # that were cast without gradients, and these get none.
-        return torch.autocast(self.module.unet.device.type, torch.bfloat16, enabled=self._choices.bfloat16)
+        return autocast(self.module.unet.device, bfloat16=self._choices.bfloat16)
 
 
 def main_weights(origins: Sequence[Origins], times_more: float) -> Tensor:
@@ -381,16 +400,16 @@ def _chances(pool: ClipPool, settings: UNetSettings) -> np.ndarray:
     return chances / chances.sum()
 
 
-def teach(unet: VideoUNet, heads: int, dtype: torch.dtype) -> list[TaughtAttention]:
-    """Make a UNet's attentions compute in a dtype, and some heads of those on its way up learn where to look.
+def teach(unet: VideoUNet) -> list[TaughtAttention]:
+    """Make the first heads of a UNet's attentions on its way up learn where to look, and all attentions fast to train.
 
     Returns:
         The processors of the spatial self-attentions on the way up.
     """
-    unet.set_attn_processor(TaughtAttention(dtype))
+    unet.set_attn_processor(TaughtAttention())
     transformers = [module for module in unet.output_blocks.modules() if isinstance(module, SpatialTransformer)]
     taught = []
     for block in (block for transformer in transformers for block in transformer.transformer_blocks):
-        block.attn1.processor = TaughtAttention(dtype, heads)
+        block.attn1.processor = TaughtAttention(taught=True)
         taught.append(block.attn1.processor)
     return taught

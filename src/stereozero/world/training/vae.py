@@ -13,6 +13,7 @@ from torch import Tensor
 from stereozero.world.training.data import ClipPool, draw_frames, step_rng
 from stereozero.world.training.loop import Optimisation
 from stereozero.world.training.moves import draw_moves, is_inside, moved
+from stereozero.world.training.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class VaeSettings:
         equivariance: weight of the difference between moved latents and those of the moved picture, in variances.
         noise: standard deviation of what is added to latents before they are decoded, in root mean squares of them.
         moved: share of frames that are moved and decoded from moved latents; the others are decoded from their own.
-        bfloat16: compute in bfloat16 where that is safe.
+        bfloat16: compute in bfloat16 where that is safe, on a device that is fast at it.
         how: the descent.
     """
 
@@ -84,7 +85,7 @@ class VaeTask:
         choices, device = self._choices, self.module.device
         rng = step_rng(choices.how.seed, step)
         drawn = draw_moved(self._pool, rng, choices.batch, choices.moved, self._cell, device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
+        with autocast(device, bfloat16=choices.bfloat16):
             posterior = self.module.encode(torch.cat([drawn.pixels, drawn.moved])).latent_dist
             latents = posterior.sample().float()  # (2 B, C, h, w)
             still, direct = latents.chunk(2)  # of the pictures and of the moved pictures, (B, C, h, w) each
@@ -147,7 +148,7 @@ class DecoderTask:
         choices, device = self._choices, self.module.device
         rng = step_rng(choices.how.seed, step)
         drawn = draw_moved(self._pool, rng, choices.batch, choices.moved, self._cell, device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=choices.bfloat16):
+        with autocast(device, bfloat16=choices.bfloat16):
             with torch.no_grad():
                 latents = self.module.encode(drawn.pixels).latent_dist.sample().float()  # (B, C, h, w)
             shown = torch.where(drawn.is_moved, moved(latents, drawn.moves), latents)  # (B, C, h, w)
