@@ -104,7 +104,7 @@ class UNetSettings:
     no_text: float = 0.07
     no_condition: float = 0.07
     noisier: float = 2.0
-    taught_weight: float = 0.06
+    taught_weight: float = 0.12
     main_weight: float = 8.0
     steady_weight: float = 1.0
     seen_weight: float = 0.5
