@@ -101,15 +101,13 @@ def _origins(view: View, ids: np.ndarray, frames: Sequence[int]) -> Origins:
 
 def _enlarged(view: View, ids: np.ndarray) -> np.ndarray:
     # Layers (F, h, w), a cell showing what is nearest in any of the 3 x 3 about it, and the main object before others.
-    scene = view.scene
-    rank = np.where(np.arange(len(scene.layers)) < len(scene.backdrops), 0, view.rank + 1)  # (F, L), backdrops alike
-    rank[:, scene.main] = rank.max() + 1
-    seen = np.take_along_axis(rank, ids.reshape(len(ids), -1).astype(np.intp), axis=1).reshape(ids.shape)  # (F, h, w)
-    nearest = maximum_filter(seen, size=(1, 3, 3), mode="nearest")  # (F, h, w)
-    layer_of = np.zeros((len(ids), rank.max() + 1), ids.dtype)  # (F, ranks)
-    np.put_along_axis(layer_of, rank, np.arange(len(scene.layers), dtype=ids.dtype)[None], axis=1)
-    enlarged = np.take_along_axis(layer_of, nearest.reshape(len(ids), -1), axis=1).reshape(ids.shape)
-    return np.where(nearest > 0, enlarged, ids)
+    layers, main = len(view.scene.layers), view.scene.main
+    rank = view.rank.copy()  # (F, L), backdrops first
+    rank[:, main] = layers
+    layer_of = np.insert(view.order, layers, main, axis=1)  # (F, L + 1), by rank
+    frames = np.arange(len(ids))[:, None, None]
+    nearest = maximum_filter(rank[frames, ids], size=(1, 3, 3), mode="nearest")  # (F, h, w)
+    return np.where(nearest < len(view.scene.backdrops), ids, layer_of[frames, nearest])
 
 
 def targets_of(origins: Sequence[Origins], positions: slice = slice(None)) -> Targets:
