@@ -15,6 +15,7 @@ from stereozero.world.training.evaluation import (
     latents_apart,
     measured_direction,
     rendered_like,
+    rest_figures,
     retrieval,
     shape_kept,
     shape_right,
@@ -88,6 +89,28 @@ def test_shape_is_right_in_rendered_clips_wherever_it_is_and_wrong_if_bent(pool,
         assert shape_right(scene, shifted, video) > 0.9 > 0.8 > shape_right(scene, bent, video)
 
 
+def test_what_changes_where_nothing_moves_flickers():
+    truth = np.full((1, 3, 32, 48, 3), 100, np.uint8)
+    truth[0, 1:, 10:14, 10:14] = 200  # a square that appears; 12 x 12 pixels are near it
+    video = truth.copy()
+    video[0, 1, :, :24] += 5
+    video[0, 1, :, 24:] += 2
+    restless = 1 - 12 * 12 / (2 * 32 * 48)  # from the first to the second frame only
+    figures = rest_figures(video, truth)
+    assert figures["share"] == pytest.approx(restless)
+    near, resting = 12 * 12, 2 * 32 * 48 - 12 * 12
+    assert figures["seen"] == pytest.approx((32 * 48 - near) / resting)  # the left half, twice
+    assert figures["change"] == pytest.approx(((32 * 48 - near) * 5 + 32 * 48 * 2) / resting)
+    assert rest_figures(truth, truth) == {"share": pytest.approx(restless), "change": 0, "seen": 0}
+
+
+def test_where_all_moves_nothing_is_at_rest():
+    moving = np.random.default_rng(0).integers(0, 255, (1, 4, 32, 32, 3), dtype=np.uint8)
+    figures = rest_figures(moving, moving)
+    assert figures["share"] == 0
+    assert np.isnan([figures["change"], figures["seen"]]).all()
+
+
 class OracleModel:
     """Stands for an encoder that knows the answer: the picture's number is in its first pixel, the text's in it."""
 
@@ -124,6 +147,8 @@ def test_pictures_and_card_are_written(tmp_path, pool, videos):
         "flicker": 1.2,
         "flicker_truth": 0.5,
         "flicker_vae": 0.7,
+        "rest": {"share": 0.5, "change": 0.6, "seen": 0.015},
+        "rest_vae": {"share": 0.5, "change": 0.2, "seen": 0.0},
     }
     figures = {"vae_psnr": {"simple": 36.3, "complex": 31.1}, "generator": {"simple": reached, "complex": reached}}
     write_card(tmp_path / "README.md", figures, {"vae": training})
@@ -132,6 +157,7 @@ def test_pictures_and_card_are_written(tmp_path, pool, videos):
     assert "| vae | 1,234 | 5 | 1 |" in card
     assert "| first frame at most 2 dB below the VAE's | 1.5 dB | 1.5 dB |" in card
     assert "| 3 of 4 | 3 of 4 |" in card
+    assert "| 1.5% (0.0%) | 1.5% (0.0%) |" in card
 
 
 class AveragingVae:

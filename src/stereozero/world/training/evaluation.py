@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from scipy.ndimage import minimum_filter
 from torch import Tensor
 
 from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter
@@ -27,6 +28,9 @@ from stereozero.world.training.vae import mean_latents, psnr, reconstruct
 
 _LEAST_SHIFT = 5.0  # shift over a clip that counts as movement [percent of width]; the world's objects move 12 to 23
 _LEAST_GROWTH = 0.1  # growth (log) over a clip that counts as coming closer or going away; the world's is 0.25 to 0.35
+_REST_WINDOW = 9  # [px]; a place is at rest if all about it is
+_REST_CHANGE = 1  # most that a rendered clip changes there [8-bit levels]
+_SEEN_CHANGE = 4  # change that counts as seen: about 5 % of a middle grey's luminance, a patch of noise that one sees
 
 
 @dataclass(frozen=True)
@@ -133,8 +137,8 @@ def generator_figures(
     video that never moves would have there. ``direction_right`` of ``direction_counted`` clips move as their caption
     says; ``direction_right_truth`` is how many of the rendered clips are told right by the same measurement.
     ``colour_kept`` is the mean of :func:`colour_kept`, ``shape_kept`` that of :func:`shape_kept`, ``shape_right`` that
-    of :func:`shape_right`; ``flicker`` is in 8-bit levels. ``_truth`` is the rendered clips' own and ``_vae`` that of
-    the VAE's reconstructions of them.
+    of :func:`shape_right`; ``flicker`` is in 8-bit levels; ``rest`` are those of :func:`rest_figures`. ``_truth`` is
+    the rendered clips' own and ``_vae`` that of the VAE's reconstructions of them.
     ``guess_error`` are those of :func:`~stereozero.world.training.guesses.guess_errors`.
     """
     truth, made = rendered_like(pool, videos)[clips], videos[clips]
@@ -156,6 +160,8 @@ def generator_figures(
         "flicker": _flicker(made),
         "flicker_truth": _flicker(truth),
         "flicker_vae": _flicker(through_vae),
+        "rest": rest_figures(made, truth),
+        "rest_vae": rest_figures(through_vae, truth),
         "guess_error": guess_errors(backbone, pool, clips),
     }
 
@@ -253,6 +259,28 @@ def shape_right(scene: Scene, video: np.ndarray, truth: np.ndarray) -> float:
     """
     colour = _main_colour(scene, truth)
     return overlap(*(largest_part(has_colour(clip[-1], colour)) for clip in (truth, video)))
+
+
+def rest_figures(videos: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Return how much videos change from frame to frame where nothing moves, which can be nothing but flicker.
+
+    Args:
+        videos, truth: (N, F, H, W, 3) uint8 RGB; nothing moves where the rendered clips hardly change, nor within 4 px.
+
+    Returns:
+        "share", of the pixels and frames that are at rest, "change", their mean absolute change [8-bit levels], and
+        "seen", the share of them that change by more than 4 levels; NaN the latter two if nothing is at rest.
+    """
+    changes = np.abs(np.diff(truth.astype(np.int16), axis=1)).max(axis=-1)  # (N, F - 1, H, W)
+    at_rest = minimum_filter(changes <= _REST_CHANGE, size=(1, 1, _REST_WINDOW, _REST_WINDOW))
+    flicker = np.abs(np.diff(videos.astype(np.int16), axis=1)).mean(axis=-1)[at_rest]  # (P,)
+    if not flicker.size:
+        return {"share": 0.0, "change": math.nan, "seen": math.nan}
+    return {
+        "share": float(at_rest.mean()),
+        "change": float(flicker.mean()),
+        "seen": float((flicker > _SEEN_CHANGE).mean()),
+    }
 
 
 def _points_of_main(scene: Scene, shape: Sequence[int]) -> np.ndarray:
