@@ -16,6 +16,7 @@ from stereozero.world.training.correspondence import (
     attention_loss,
     find_object_origins,
     find_origins,
+    mean_taught_loss,
     targets_of,
 )
 
@@ -124,7 +125,7 @@ def test_taught_attention_attends_like_any_other(origins, dtype, error):
     torch.manual_seed(0)
     attention = Attention(32, heads=2, head_channels=16, context_dim=24, image_context=True)
     tokens, few = (torch.randn(2, count, 32) for count in (HEIGHT * WIDTH, 5))
-    processor = TaughtAttention(taught=True)
+    processor = TaughtAttention(taught=2)
     processor.targets = {HEIGHT * WIDTH: [targets_of([origins])] * 2}
     with_image, without = Projections(tokens, tokens, tokens, few, few), Projections(tokens, tokens, tokens)
     for projections in (with_image, without):
@@ -141,7 +142,7 @@ def test_each_taught_head_has_targets_of_its_own(origins):
     tokens = torch.randn(2, HEIGHT * WIDTH, 32)
     losses = {}
     for name, places in {"ab": (origins, elsewhere), "aa": (origins,) * 2, "bb": (elsewhere,) * 2}.items():
-        processor = TaughtAttention(taught=True)
+        processor = TaughtAttention(taught=2)
         processor.targets = {HEIGHT * WIDTH: [targets_of([each]) for each in places]}
         processor(attention, Projections(tokens, tokens, tokens))
         losses[name] = processor.take_loss().item()
@@ -149,6 +150,41 @@ def test_each_taught_head_has_targets_of_its_own(origins):
     second = processor_loss_of_head(tokens, elsewhere, 1)
     assert losses["ab"] == pytest.approx((first + second) / 2, rel=1e-5)
     assert len(set(losses.values())) == 3
+
+
+def test_no_more_heads_are_taught_than_told(origins):
+    torch.manual_seed(0)
+    elsewhere = replace(origins, places=origins.places[:, ::-1])
+    attention = Attention(32, heads=2, head_channels=16, context_dim=24, image_context=True)
+    tokens = torch.randn(2, HEIGHT * WIDTH, 32)
+    wanted = {
+        1: processor_loss_of_head(tokens, origins, 0),
+        3: (processor_loss_of_head(tokens, origins, 0) + processor_loss_of_head(tokens, elsewhere, 1)) / 2,
+    }
+    for taught, loss in wanted.items():
+        processor = TaughtAttention(taught=taught)
+        processor.targets = {HEIGHT * WIDTH: [targets_of([each]) for each in (origins, elsewhere, origins)]}
+        processor(attention, Projections(tokens, tokens, tokens))
+        assert processor.take_loss().item() == pytest.approx(loss, rel=1e-5)
+
+
+def test_taught_attentions_count_as_many_times_as_they_have_cells(origins):
+    torch.manual_seed(0)
+    attention = Attention(32, heads=2, head_channels=16, context_dim=24, image_context=True)
+    few = replace(
+        origins,
+        places=origins.places[:, ::2],
+        **{name: getattr(origins, name)[:, ::2] for name in ("known", "on_object", "on_main")},
+    )
+    processors = []
+    for one in (origins, few):
+        cells = one.known[0].size
+        tokens = torch.randn(2, cells, 32)
+        processors.append(TaughtAttention(taught=1))
+        processors[-1].targets = {cells: [targets_of([one])]}
+        processors[-1](attention, Projections(tokens, tokens, tokens))
+    many, half = (processor._loss.item() for processor in processors)
+    assert mean_taught_loss(processors).item() == pytest.approx((2 * many + half) / 3, rel=1e-5)
 
 
 def processor_loss_of_head(tokens: torch.Tensor, origins: Origins, head: int) -> float:

@@ -23,9 +23,11 @@ from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter, M
 from stereozero.backbones.dynamicrafter.attention import SpatialTransformer
 from stereozero.world.training.correspondence import (
     Origins,
+    Targets,
     TaughtAttention,
     find_object_origins,
     find_origins,
+    mean_taught_loss,
     targets_of,
 )
 from stereozero.world.training.data import ClipPool, scene_of, step_rng, to_pixels
@@ -36,6 +38,9 @@ from stereozero.world.training.precision import autocast
 from stereozero.world.training.seen import seen_errors
 
 _TAUGHT_POSITIONS = 4  # one of so many positions is taught in a step, which saves a tenth of its time
+_TAUGHT_HEADS = 2  # the first of every attention on the way up
+_CONTENT = -2  # of these attentions, the one that brings what objects look like (so the trained network has it); by a
+# third taught head, since one carries few numbers a cell
 FAST, SLOW = 8, 16  # frames a second that the fs condition can state: every second rendered frame, or every one
 
 VARIANT = Variant(
@@ -65,7 +70,7 @@ class UNetSettings:
         width: channels of the UNet's first level.
         channel_mult: width of each level in units of ``width``.
         attention_resolutions: downsampling factors at which there are transformers.
-        head_width: of every attention head; each attention on the way up needs two to teach.
+        head_width: of every attention head; attentions on the way up have two or three to teach.
         norm_groups: of every GroupNorm.
         queries: image tokens a frame.
         resampler_width, resampler_layers: of the Resampler.
@@ -82,7 +87,9 @@ class UNetSettings:
         main_weight: how many times more an error counts where the main object is seen, or next to it. It covers few
             cells, 4 % of the picture, but what a video is about happens there.
         steady_weight: of the errors' squared change from frame to frame, which is seen as flicker.
-        seen_weight: of each of the errors of two frames of the guess as the VAE decodes them.
+        seen_weight: of the errors of two frames of the guess, and of those of their edges, as the VAE decodes them.
+        flicker_weight: of the change of these errors from the one frame to the other. Most of a picture is at rest, and
+            there the eye sees small changes.
         guessed_share: share of clips that the network gets to see as it guessed them from more noise, with noise added.
         places_weight: of the errors with which places and origins are read from features; 0 leaves that out.
         bfloat16: compute in bfloat16 where that is safe, on a device that is fast at it.
@@ -99,15 +106,16 @@ class UNetSettings:
     resampler_layers: int = 2
     batch: int = 4
     simple_share: float = 0.6
-    turning_share: float = 0.45
+    turning_share: float = 0.6
     slow_share: float = 0.75
     no_text: float = 0.07
     no_condition: float = 0.07
     noisier: float = 2.0
-    taught_weight: float = 0.12
+    taught_weight: float = 0.2
     main_weight: float = 8.0
     steady_weight: float = 1.0
     seen_weight: float = 0.5
+    flicker_weight: float = 2.0
     guessed_share: float = 0.25
     places_weight: float = 0.1
     bfloat16: bool = True
@@ -163,7 +171,7 @@ class Given(NamedTuple):
 
 
 class CellOrigins(NamedTuple):
-    """Where the cells of B clips come from, at one level of the UNet; what each of the taught heads is to attend to.
+    """Where the cells of B clips come from, at one level of the UNet.
 
     Attributes:
         of_objects: B, cells next to an object moving with it.
@@ -172,6 +180,11 @@ class CellOrigins(NamedTuple):
 
     of_objects: Sequence[Origins]
     of_points: Sequence[Origins]
+
+    def targets(self, positions: slice) -> list[Targets]:
+        """Return what each of the taught heads is to attend to."""
+        of_objects, of_points = targets_of(self.of_objects, positions), targets_of(self.of_points, positions)
+        return [of_objects, of_points, of_objects]
 
 
 class GeneratorParts(nn.Module):
@@ -281,7 +294,7 @@ class UNetTask:
         parts = {
             "weighted": (error * counted).mean(),
             "changing": (wrong.diff(dim=2).square().mean(dim=1) * unit).mean(),
-            "attention": torch.stack([processor.take_loss() for processor in self._taught]).mean(),
+            "attention": mean_taught_loss(self._taught),
             **seen,
             **(self.module.readouts.take_losses() if choices.places_weight else {}),
         }
@@ -289,6 +302,7 @@ class UNetTask:
             "changing": choices.steady_weight,
             "attention": choices.taught_weight,
             **dict.fromkeys(seen, choices.seen_weight),
+            "flicker": choices.flicker_weight,
             "place": choices.places_weight,
             "origin": choices.places_weight,
         }
@@ -318,7 +332,7 @@ class UNetTask:
         targets, readouts, device = {}, self.module.readouts, self.module.unet.device
         for level in origins:
             cells = level.of_points[0].known[0].size
-            targets[cells] = [targets_of(clips, positions).to(device) for clips in level]
+            targets[cells] = [head.to(device) for head in level.targets(positions)]
             if self._choices.places_weight:
                 readouts.targets[cells] = place_targets(level.of_points).to(device)
         for processor in self._taught:
@@ -408,8 +422,8 @@ def teach(unet: VideoUNet) -> list[TaughtAttention]:
     """
     unet.set_attn_processor(TaughtAttention())
     transformers = [module for module in unet.output_blocks.modules() if isinstance(module, SpatialTransformer)]
-    taught = []
-    for block in (block for transformer in transformers for block in transformer.transformer_blocks):
-        block.attn1.processor = TaughtAttention(taught=True)
-        taught.append(block.attn1.processor)
-    return taught
+    attentions = [block.attn1 for transformer in transformers for block in transformer.transformer_blocks]
+    for attention in attentions:
+        attention.processor = TaughtAttention(taught=_TAUGHT_HEADS)
+    attentions[_CONTENT].processor = TaughtAttention(taught=_TAUGHT_HEADS + 1)
+    return [attention.processor for attention in attentions]
