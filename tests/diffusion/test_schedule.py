@@ -110,15 +110,16 @@ def test_epsilon_prediction_cannot_start_without_signal():
         ddim_schedule(schedule, 50)
 
 
+@pytest.mark.parametrize("to_one", [False, True])
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-def test_a_step_equals_diffusers_where_both_apply(prediction, eta):
+def test_a_step_equals_diffusers_where_both_apply(prediction, eta, to_one):
     scheduler = DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
         clip_sample=False,
-        set_alpha_to_one=False,
+        set_alpha_to_one=to_one,
         prediction_type=prediction,
         timestep_spacing="trailing",
     )
@@ -132,6 +133,20 @@ def test_a_step_equals_diffusers_where_both_apply(prediction, eta):
         ours = ddim_step(output, latents, schedule.coefficients(index), noise, prediction)
         torch.testing.assert_close(ours.clean, expected.pred_original_sample, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(ours.previous, expected.prev_sample, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("zero_terminal_snr", [False, True])
+def test_the_last_step_leaves_no_noise_where_told_so(zero_terminal_snr):
+    output, latents, noise = torch.randn(3, 1, 4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    left = {}
+    for to_one in (False, True):
+        training = NoiseSchedule.scaled_linear(
+            "v_prediction", zero_terminal_snr=zero_terminal_snr, set_alpha_to_one=to_one
+        )
+        last = ddim_step(output, latents, ddim_schedule(training, 20).coefficients(19), noise, "v_prediction")
+        left[to_one] = (last.previous - last.clean).square().mean().sqrt().item()
+    assert left[True] == 0
+    assert left[False] > 0.02
 
 
 @pytest.mark.parametrize("alpha_bar", [0.0, 0.3, 0.999])

@@ -35,6 +35,8 @@ class Variant:
         fs_is_stride: ``fs`` is a frame stride, more is faster; otherwise frames a second, more is slower.
         learned_image_scale: the image cross-attention has a trained weight.
         repository: where the checkpoint is published on the Hugging Face hub.
+        set_alpha_to_one: the last sampling step leaves no noise (diffusers' name for it). With the official models it
+            leaves that of training timestep 0, 0.03 of the latents' standard deviation.
     """
 
     name: str
@@ -51,13 +53,17 @@ class Variant:
     fs_is_stride: bool
     learned_image_scale: bool
     repository: str
+    set_alpha_to_one: bool = False
 
     def noise_schedule(self) -> "NoiseSchedule":
         """Return the training schedule."""
         from stereozero.diffusion.schedule import NoiseSchedule
 
         return NoiseSchedule.scaled_linear(
-            self.prediction, zero_terminal_snr=self.zero_terminal_snr, base_scale=self.base_scale
+            self.prediction,
+            zero_terminal_snr=self.zero_terminal_snr,
+            base_scale=self.base_scale,
+            set_alpha_to_one=self.set_alpha_to_one,
         )
 
 

@@ -36,7 +36,7 @@ class NoiseSchedule:
         alpha_bar: (T,) float32, decreasing with the training timestep; exactly 0 at the end for zero terminal SNR.
         scale: (T,) float32, the factor that the clean latent carried in training (dynamic rescale); 1 without.
         prediction: what the network returns, "epsilon" or "v_prediction".
-        final_alpha_bar: abar after the last step. The reference uses that of training timestep 0, not 1.
+        final_alpha_bar: abar after the last step; 1 leaves no noise. The reference uses that of training timestep 0.
     """
 
     alpha_bar: np.ndarray
@@ -51,6 +51,7 @@ class NoiseSchedule:
         *,
         zero_terminal_snr: bool = False,
         base_scale: float | None = None,
+        set_alpha_to_one: bool = False,
         beta_start: float = 0.00085,
         beta_end: float = 0.012,
         train_steps: int = 1000,
@@ -61,6 +62,7 @@ class NoiseSchedule:
             prediction: see the class.
             zero_terminal_snr: shift and scale sqrt(abar) so that it ends at 0 (arXiv 2305.08891, algorithm 1).
             base_scale: end value of the dynamic rescale (0.7 for DynamiCrafter 512, 0.3 for 1024), None for none.
+            set_alpha_to_one: abar after the last step is 1, not that of timestep 0 as in the reference.
             beta_start, beta_end, train_steps: training constants.
 
         Raises:
@@ -73,7 +75,8 @@ class NoiseSchedule:
         if zero_terminal_snr:
             alpha_bar = _zero_terminal(alpha_bar)
         alpha_bar = alpha_bar.astype(np.float32)
-        return cls(alpha_bar, dynamic_scale(base_scale, train_steps), prediction, float(alpha_bar[0]))
+        final = 1.0 if set_alpha_to_one else float(alpha_bar[0])
+        return cls(alpha_bar, dynamic_scale(base_scale, train_steps), prediction, final)
 
     @classmethod
     def from_diffusers(cls, scheduler) -> "NoiseSchedule":
