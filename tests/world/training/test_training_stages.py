@@ -82,7 +82,8 @@ def test_only_an_evaluated_generator_is_exported(adopted, tmp_path):
 
 def test_what_was_adopted_is_exported_again(adopted, tmp_path):
     work, exported = adopted
-    reached = dict.fromkeys(
+    at_rest = {"share": 0.5, "change": 1, "seen": 0.1}
+    reached = {"rest": at_rest, "rest_vae": at_rest} | dict.fromkeys(
         [
             "vae_limit",
             "first_frame",
@@ -98,7 +99,7 @@ def test_what_was_adopted_is_exported_again(adopted, tmp_path):
             "flicker_vae",
         ],
         1,
-    ) | dict.fromkeys(["rest", "rest_vae"], {"share": 0.5, "change": 1, "seen": 0.1})
+    )
     figures = {name: {"simple": value, "complex": value} for name, value in (("vae_psnr", 30), ("generator", reached))}
     write_json(work / "evaluation" / "figures.json", {"step": 0, **figures})
     export_generator(work, tmp_path)
