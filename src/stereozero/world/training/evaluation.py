@@ -30,7 +30,7 @@ _LEAST_SHIFT = 5.0  # shift over a clip that counts as movement [percent of widt
 _LEAST_GROWTH = 0.1  # growth (log) over a clip that counts as coming closer or going away; the world's is 0.25 to 0.35
 _REST_WINDOW = 9  # [px]; a place is at rest if all about it is
 _REST_CHANGE = 1  # most that a rendered clip changes there [8-bit levels]
-_SEEN_CHANGE = 4  # change that counts as seen: about 5 % of a middle grey's luminance, a patch of noise that one sees
+_SEEN_CHANGE = 4  # change that counts as seen: about 7 % of a middle grey's luminance
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter, M
 from stereozero.backbones.dynamicrafter.attention import SpatialTransformer
 from stereozero.world.training.correspondence import (
     Origins,
-    Targets,
     TaughtAttention,
     find_object_origins,
     find_origins,
@@ -183,11 +182,6 @@ class CellOrigins(NamedTuple):
     of_objects: Sequence[Origins]
     of_points: Sequence[Origins]
 
-    def targets(self, positions: slice) -> list[Targets]:
-        """Return what each of the taught heads is to attend to."""
-        of_objects, of_points = targets_of(self.of_objects, positions), targets_of(self.of_points, positions)
-        return [of_objects, of_points, of_objects]
-
 
 class GeneratorParts(nn.Module):
     """UNet, Resampler, encoders and, only to teach the UNet, place readouts; the image tower is frozen."""
@@ -334,7 +328,8 @@ class UNetTask:
         targets, readouts, device = {}, self.module.readouts, self.module.unet.device
         for level in origins:
             cells = level.of_points[0].known[0].size
-            targets[cells] = [head.to(device) for head in level.targets(positions)]
+            of_objects, of_points = (targets_of(clips, positions).to(device) for clips in level)
+            targets[cells] = [of_objects, of_points, of_objects]
             if self._choices.places_weight:
                 readouts.targets[cells] = place_targets(level.of_points).to(device)
         for processor in self._taught:
