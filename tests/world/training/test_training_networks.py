@@ -154,7 +154,7 @@ def test_an_adopted_unet_is_trained_on_gently(pool, tmp_path):
     before = [parameter.clone() for parameter in task.module.readouts.parameters()]
     losses = Training(task, replace(choices.how, warmup=0), tmp_path)._take_step(1000)
     seen = {"pixels", "edges", "flicker"}
-    assert losses.keys() == {"loss", "weighted", "changing", "denoising", "late", "attention"} | seen
+    assert losses.keys() == {"loss", "weighted", "changing", "denoising", "late", "attention", "looks"} | seen
     assert all(map(torch.equal, before, task.module.readouts.parameters()))
 
 

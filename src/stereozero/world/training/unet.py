@@ -3,10 +3,11 @@
 As DynamiCrafter is trained: the first frame's latents are concatenated to every frame's, its CLIP tokens go through the
 Resampler, and for guidance the text, or text and image tokens, are left out now and then. Unlike there, the text tower
 is trained along, because a small one knows too little of motion from single frames, some attention heads are taught
-where things come from (see :mod:`stereozero.world.training.correspondence`), errors on the main object weigh more, so
-do those that change from frame to frame, and errors count as they are seen, too, in decoded frames
-(:mod:`stereozero.world.training.seen`). And some clips are not true ones with noise added, but the network's own
-guesses of them: sampling will show it what it got wrong at high noise, and it is to mend that.
+where things come from (see :mod:`stereozero.world.training.correspondence`) and what to bring from there
+(:mod:`stereozero.world.training.looks`), errors on the main object weigh more, so do those that change from frame to
+frame, and errors count as they are seen, too, in decoded frames (:mod:`stereozero.world.training.seen`). And some clips
+are not true ones with noise added, but the network's own guesses of them: sampling will show it what it got wrong at
+high noise, and it is to mend that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,9 +28,11 @@ from stereozero.world.training.correspondence import (
     find_object_origins,
     find_origins,
     mean_taught_loss,
+    mean_unexplained,
     targets_of,
 )
 from stereozero.world.training.data import ClipPool, scene_of, step_rng, to_pixels
+from stereozero.world.training.looks import looks_of
 from stereozero.world.training.loop import Optimisation
 from stereozero.world.training.noising import guess_of, noised, spread_times
 from stereozero.world.training.places import PlaceReadouts, place_targets
@@ -85,6 +88,7 @@ class UNetSettings:
         noisier: by how much more often the noisiest timesteps are drawn than they would be if all were drawn alike; at
             low noise there is little left to tell but what the VAE made up.
         taught_weight: of the loss of heads that are taught where things come from [1 / nat].
+        looks_weight: of the share of what objects looked like that these heads do not bring.
         main_weight: how many times more an error counts where the main object is seen, or next to it. It covers few
             cells, 4 % of the picture, but what a video is about happens there.
         steady_weight: of the errors' squared change from frame to frame, which is seen as flicker.
@@ -113,6 +117,7 @@ class UNetSettings:
     no_condition: float = 0.07
     noisier: float = 2.0
     taught_weight: float = 0.2
+    looks_weight: float = 0.3
     main_weight: float = 8.0
     steady_weight: float = 1.0
     seen_weight: float = 0.5
@@ -257,9 +262,10 @@ class UNetTask:
         """Return "loss" and what it is a weighted sum of.
 
         These are "weighted", the mean squared error of the velocity, the main object's weighing more, "changing", that
-        of its change from frame to frame, "attention", the mean cross-entropy of the taught heads [nats], "pixels",
-        "edges" and "flicker" of :func:`~stereozero.world.training.seen.seen_errors` and, if places are read from
-        features, the errors "place" and "origin".
+        of its change from frame to frame, "attention", the mean cross-entropy of the taught heads [nats], "looks", the
+        share of what objects looked like that those of the finest level do not bring, "pixels", "edges" and "flicker"
+        of :func:`~stereozero.world.training.seen.seen_errors` and, if places are read from features, the errors "place"
+        and "origin".
         "denoising" is the first without weights and "late" the last frame's part in that. Errors of clips that the
         network guessed count as those of the guess it makes of them, not of the velocity: little noise makes the
         velocity that leads from a wrong guess to the truth a large one.
@@ -268,11 +274,12 @@ class UNetTask:
         rng = step_rng(choices.how.seed, step)
         batch = draw_clips(self._pool, rng, choices)
         origins = self._origins(batch)
-        self._set_targets(origins, slice(int(rng.integers(_TAUGHT_POSITIONS)), None, _TAUGHT_POSITIONS))
         pixels = batch.pixels.to(device)  # (B, F, 3, H, W)
         with self._autocast():
             latents = self._encode(pixels)  # (B, C, F, h, w)
             text, image = self._tokens(batch, pixels[:, 0], rng)  # (B, L, D), (B, F, Q, D)
+        positions = slice(int(rng.integers(_TAUGHT_POSITIONS)), None, _TAUGHT_POSITIONS)
+        self._set_targets(origins, latents[:, :, 0], positions)
         given = Given(latents[:, :, :1], text, image, batch.fs.to(device))
         times = spread_times(rng, len(latents), self._schedule.train_steps, choices.noisier)  # (B,)
         is_guessed = torch.from_numpy(rng.random(len(latents)) < choices.guessed_share).to(device)  # (B,)
@@ -291,12 +298,14 @@ class UNetTask:
             "weighted": (error * counted).mean(),
             "changing": (wrong.diff(dim=2).square().mean(dim=1) * unit).mean(),
             "attention": mean_taught_loss(self._taught),
+            "looks": mean_unexplained(self._taught),
             **seen,
             **(self.module.readouts.take_losses() if choices.places_weight else {}),
         }
         weights = {
             "changing": choices.steady_weight,
             "attention": choices.taught_weight,
+            "looks": choices.looks_weight,
             **dict.fromkeys(seen, choices.seen_weight),
             "flicker": choices.flicker_weight,
             "place": choices.places_weight,
@@ -324,11 +333,15 @@ class UNetTask:
             for size in sizes
         ]
 
-    def _set_targets(self, origins: Sequence[CellOrigins], positions: slice) -> None:
+    def _set_targets(self, origins: Sequence[CellOrigins], first: Tensor, positions: slice) -> None:
+        # First frames' latents (B, C, h, w) are brought by the finest level.
         targets, readouts, device = {}, self.module.readouts, self.module.unet.device
         for level in origins:
             cells = level.of_points[0].known[0].size
             of_objects, of_points = (targets_of(clips, positions).to(device) for clips in level)
+            if cells == first[0, 0].numel():
+                places = [clip.places for clip in level.of_objects]
+                of_objects = replace(of_objects, looks=looks_of(first, places, positions))
             targets[cells] = [of_objects, of_points, of_objects]
             if self._choices.places_weight:
                 readouts.targets[cells] = place_targets(level.of_points).to(device)
