@@ -207,13 +207,18 @@ def test_heads_with_looks_are_read_together(origins):
     assert processor.take_loss().item() == pytest.approx(without.take_loss().item())
 
 
-def attend_with_head(tokens: torch.Tensor, head: int) -> torch.Tensor:
-    """Return what one head brings, 16 wide, whose queries, keys and values are the tokens (N, L, D)."""
+def scores_of_head(tokens: torch.Tensor, head: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return one head's scores and values, 16 wide, whose queries, keys and values are the tokens (N, L, D)."""
     part = tokens[..., 16 * head : 16 * (head + 1)]
-    return (part / 4 @ part.transpose(-1, -2)).softmax(-1) @ part
+    return part / 4 @ part.transpose(-1, -2), part
+
+
+def attend_with_head(tokens: torch.Tensor, head: int) -> torch.Tensor:
+    """Return what one head brings, 16 wide."""
+    scores, values = scores_of_head(tokens, head)
+    return scores.softmax(-1) @ values
 
 
 def processor_loss_of_head(tokens: torch.Tensor, origins: Origins, head: int) -> float:
-    """Return the cross-entropy of one head of two, 16 wide each, whose queries and keys are the tokens (N, L, 32)."""
-    part = tokens[..., 16 * head : 16 * (head + 1)]
-    return attention_loss((part / 4 @ part.transpose(-1, -2))[:, None], targets_of([origins])).item()
+    """Return the cross-entropy of one head of two, 16 wide each."""
+    return attention_loss(scores_of_head(tokens, head)[0][:, None], targets_of([origins])).item()

@@ -28,12 +28,9 @@ def looks_of(first: Tensor, places: Sequence[np.ndarray], positions: slice = sli
     """
     height, width = first.shape[-2:]
     taken = torch.from_numpy(np.stack(places)).float().to(first.device)  # (B, F, h, w, 2)
-    grid = (taken + 0.5) * 2 / torch.tensor([width, height], device=first.device) - 1  # in [-1, 1] inside
-    frames = first.repeat_interleave(grid.shape[1], dim=0)  # (B * F, C, h, w)
-    looks = nnf.grid_sample(
-        frames, grid.flatten(0, 1), mode="bicubic", padding_mode="border", align_corners=False
-    )  # (B * F, C, h, w)
-    return looks.flatten(2).transpose(1, 2)[:, positions]
+    grid = (taken.flatten(2, 3)[:, :, positions] + 0.5) * 2 / torch.tensor([width, height], device=first.device) - 1
+    looks = nnf.grid_sample(first, grid, mode="bicubic", padding_mode="border", align_corners=False)  # (B, C, F, P)
+    return looks.permute(0, 2, 3, 1).flatten(0, 1)
 
 
 def unexplained(features: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
@@ -50,12 +47,11 @@ def unexplained(features: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
     weight = (weight / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)).flatten()[:, None]  # (N * P, 1)
     read, wanted = (_centred(each.float().flatten(0, 1), weight) for each in (features, wanted))  # (N * P, D or C)
     with torch.no_grad():
-        products = (read * weight).T.double() @ read.double()  # (D, D)
+        weighted = (read * weight).T.double()  # (D, N * P)
+        products = weighted @ read.double()  # (D, D)
         ridge = _RIDGE * products.diagonal().mean().clamp(min=torch.finfo(torch.float32).tiny)
-        solved = torch.linalg.solve(
-            products + ridge * torch.eye(len(products), dtype=products.dtype, device=products.device),
-            (read * weight).T.double() @ wanted.double(),
-        ).float()  # (D, C)
+        ridged = products + ridge * torch.eye(len(products), dtype=products.dtype, device=products.device)
+        solved = torch.linalg.solve(ridged, weighted @ wanted.double()).float()  # (D, C)
     wrong = (wanted - read @ solved).square() * weight  # (N * P, C)
     variance = (wanted.square() * weight).sum().clamp(min=torch.finfo(torch.float32).tiny)
     return wrong.sum() / variance

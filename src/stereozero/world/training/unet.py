@@ -339,7 +339,7 @@ class UNetTask:
         for level in origins:
             cells = level.of_points[0].known[0].size
             of_objects, of_points = (targets_of(clips, positions).to(device) for clips in level)
-            if cells == first[0, 0].numel():
+            if level is origins[0]:
                 places = [clip.places for clip in level.of_objects]
                 of_objects = replace(of_objects, looks=looks_of(first, places, positions))
             targets[cells] = [of_objects, of_points, of_objects]
