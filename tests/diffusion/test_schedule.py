@@ -149,6 +149,21 @@ def test_the_last_step_leaves_no_noise_where_told_so(zero_terminal_snr):
     assert left[False] > 0.02
 
 
+@pytest.mark.parametrize("steps", [4, 20])
+def test_the_last_step_leaves_no_rescale_where_told_so(steps):
+    clean, noise = torch.randn(2, 1, 4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    for to_one in (False, True):
+        training = NoiseSchedule.scaled_linear(
+            "v_prediction", zero_terminal_snr=True, base_scale=0.7, set_alpha_to_one=to_one
+        )
+        last = ddim_schedule(training, steps).coefficients(steps - 1)
+        scale = float(training.scale[last.timestep])
+        noisy = add_noise(scale * clean, noise, last.alpha_bar)
+        velocity = velocity_target(scale * clean, noise, last.alpha_bar)
+        wanted = clean if to_one else scale * clean
+        torch.testing.assert_close(ddim_step(velocity, noisy, last, noise, "v_prediction").clean, wanted)
+
+
 @pytest.mark.parametrize("alpha_bar", [0.0, 0.3, 0.999])
 def test_velocity_target_is_what_the_step_expects(alpha_bar):
     clean, noise = torch.randn(2, 1, 4, 2, 3, 3, generator=torch.Generator().manual_seed(0))

@@ -35,8 +35,9 @@ class Variant:
         fs_is_stride: ``fs`` is a frame stride, more is faster; otherwise frames a second, more is slower.
         learned_image_scale: the image cross-attention has a trained weight.
         repository: where the checkpoint is published on the Hugging Face hub.
-        set_alpha_to_one: the last sampling step leaves no noise (diffusers' name for it). With the official models it
-            leaves that of training timestep 0, 0.03 of the latents' standard deviation.
+        set_alpha_to_one: the last sampling step leaves no noise (diffusers' name for it) and no dynamic rescale. With
+            the official models it leaves the noise of training timestep 0, 0.03 of the latents' standard deviation,
+            and the scale of the last timestep.
     """
 
     name: str

@@ -36,7 +36,8 @@ class NoiseSchedule:
         alpha_bar: (T,) float32, decreasing with the training timestep; exactly 0 at the end for zero terminal SNR.
         scale: (T,) float32, the factor that the clean latent carried in training (dynamic rescale); 1 without.
         prediction: what the network returns, "epsilon" or "v_prediction".
-        final_alpha_bar: abar after the last step; 1 leaves no noise. The reference uses that of training timestep 0.
+        final_alpha_bar: abar after the last step; 1 leaves no noise, and latents at scale 1. The reference uses that of
+            training timestep 0, and the scale of the last step's timestep.
     """
 
     alpha_bar: np.ndarray
@@ -62,7 +63,7 @@ class NoiseSchedule:
             prediction: see the class.
             zero_terminal_snr: shift and scale sqrt(abar) so that it ends at 0 (arXiv 2305.08891, algorithm 1).
             base_scale: end value of the dynamic rescale (0.7 for DynamiCrafter 512, 0.3 for 1024), None for none.
-            set_alpha_to_one: abar after the last step is 1, not that of timestep 0 as in the reference.
+            set_alpha_to_one: abar and scale after the last step are 1, not those that the reference ends at.
             beta_start, beta_end, train_steps: training constants.
 
         Raises:
@@ -178,14 +179,15 @@ def ddim_schedule(
         )
     alpha_bar_prev = np.append(alpha_bar[1:], np.float32(schedule.final_alpha_bar)).astype(np.float32)  # (S,)
     scale = schedule.scale[timesteps]  # (S,)
+    # Where noise is left at the end, as in the reference, so is the scale: the last step's factor is 1.
+    final_scale = np.ones(1, dtype=np.float32) if schedule.final_alpha_bar == 1 else scale[-1:]
     return DdimSchedule(
         timesteps=timesteps,
         alpha_bar=alpha_bar,
         alpha_bar_prev=alpha_bar_prev,
         sigma=_sigmas(alpha_bar, alpha_bar_prev, eta),
         scale=scale,
-        # At the last step both are the same: the factor is 1.
-        scale_prev=np.append(scale[1:], scale[-1:]),
+        scale_prev=np.append(scale[1:], final_scale),
         prediction=schedule.prediction,
     )
 
