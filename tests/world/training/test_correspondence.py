@@ -17,10 +17,8 @@ from stereozero.world.training.correspondence import (
     find_object_origins,
     find_origins,
     mean_taught_loss,
-    mean_unexplained,
     targets_of,
 )
-from stereozero.world.training.looks import looks_of, unexplained
 
 HEIGHT, WIDTH = 16, 24
 GRID = np.stack(np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT)), axis=-1)
@@ -187,24 +185,6 @@ def test_taught_attentions_count_as_many_times_as_they_have_cells(origins):
         processors[-1](attention, Projections(tokens, tokens, tokens))
     many, half = (processor._loss.item() for processor in processors)
     assert mean_taught_loss(processors).item() == pytest.approx((2 * many + half) / 3, rel=1e-5)
-
-
-def test_heads_with_looks_are_read_together(origins):
-    torch.manual_seed(0)
-    attention = Attention(48, heads=3, head_channels=16, context_dim=24, image_context=True)
-    tokens, first = torch.randn(2, HEIGHT * WIDTH, 48), torch.randn(1, 8, HEIGHT, WIDTH)
-    positions = slice(1, None, 4)
-    plain = targets_of([origins], positions)
-    told = replace(plain, looks=looks_of(first, [origins.places], positions))
-    processor, without = TaughtAttention(taught=3), TaughtAttention(taught=3)
-    processor.targets, without.targets = {HEIGHT * WIDTH: [told, plain, told]}, {HEIGHT * WIDTH: [plain] * 3}
-    for one in (processor, without):
-        one(attention, Projections(tokens, tokens, tokens))
-    parts = [attend_with_head(tokens, head)[:, positions] for head in (0, 2)]
-    wanted = unexplained(torch.cat(parts, dim=-1), told.looks, told.weight)
-    assert mean_unexplained([processor, without]).item() == pytest.approx(wanted.item(), rel=1e-4)
-    assert processor.take_unexplained() is None
-    assert processor.take_loss().item() == pytest.approx(without.take_loss().item())
 
 
 def scores_of_head(tokens: torch.Tensor, head: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -14,12 +14,6 @@ def test_times_cover_the_range():
     assert sorted(times // 250) == [0, 1, 2, 3]
 
 
-def test_times_can_be_noisier():
-    times = spread_times(step_rng(0, 3), 1000, 1000, noisier=2.0)
-    assert times.max() < 1000
-    assert (times > 2 / 3 * 1000).mean() == pytest.approx(0.5, abs=0.01)
-
-
 def test_velocities_lead_to_the_latents_whatever_is_shown():
     latents, guess = torch.randn(2, 4, 4, 8, 2, 3)  # (B, C, F, h, w) each
     times = np.array([999, 650, 200, 20])

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, replace
 from hashlib import sha256
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from stereozero.world.training.data import (
 from stereozero.world.training.evaluation import SamplingSettings
 from stereozero.world.training.loop import Optimisation, Task, Training
 from stereozero.world.training.moves import moved, similarity
+from stereozero.world.training.noising import noised
 from stereozero.world.training.report import evaluate
 from stereozero.world.training.stages import halved
 from stereozero.world.training.unet import (
@@ -148,34 +150,72 @@ def test_errors_weigh_more_on_and_next_to_the_main_object(pool):
 
 def test_an_adopted_unet_is_trained_on_gently(pool, tmp_path):
     choices = gently(UNET, SHA256)
-    assert choices.how.rate == UNET.how.rate / 2
+    assert choices.how.rate < UNET.how.rate / 5
     assert choices.how.seed not in (UNET.how.seed, gently(UNET, sha256(b"another").hexdigest()).how.seed)
     task = UNetTask(pool, choices, build_vae(VAE), build_conditioner(CLIP), asdict(choices))
     before = [parameter.clone() for parameter in task.module.readouts.parameters()]
     losses = Training(task, replace(choices.how, warmup=0), tmp_path)._take_step(1000)
     seen = {"pixels", "edges", "flicker"}
-    assert losses.keys() == {"loss", "weighted", "changing", "denoising", "late", "attention", "looks"} | seen
+    assert losses.keys() == {"loss", "weighted", "changing", "denoising", "late", "attention"} | seen
     assert all(map(torch.equal, before, task.module.readouts.parameters()))
 
 
 def test_guesses_of_clips_leave_no_weight_of_the_unet_without_gradient(pool):
-    task = UNetTask(pool, replace(gently(UNET, SHA256), guessed_share=1.0), build_vae(VAE), build_conditioner(CLIP), {})
-    task.losses(0)["loss"].backward()
+    task = task_that_guesses(pool, 1.0)
+    task.losses(5)
+    task.losses(6)["loss"].backward()
     assert all(parameter.grad is not None for parameter in task.module.unet.parameters())
 
 
-def test_clips_are_guessed_as_often_as_told(pool):
-    evaluated = []
-    for share in (0.0, 1.0):
-        task = UNetTask(
-            pool, replace(gently(UNET, SHA256), guessed_share=share), build_vae(VAE), build_conditioner(CLIP), {}
-        )
-        task.module.unet.register_forward_hook(lambda _, given, __: evaluated.append(given[1]))
-        losses = task.losses(0)
-        assert all(torch.isfinite(value) for value in losses.values())
-    alone, guessed, shown = evaluated  # timesteps (B,) each
-    assert torch.equal(alone, shown)
-    assert (guessed >= shown).all()
+@torch.no_grad()
+def test_clips_are_shown_as_guessed_in_the_step_before(pool, monkeypatch):
+    # The first clip begins with step 6; the other one had its first evaluation in step 5.
+    shown = record_shown(monkeypatch)
+    task = task_that_guesses(pool, 1.0)
+    for step in (5, 6, 7):
+        assert all(torch.isfinite(value) for value in task.losses(step).values())
+    first, second, third = shown  # (what is shown (2, C, F, h, w), true latents, timesteps)
+    assert torch.equal(first.shown[0], first.true[0])  # nothing is known of what was guessed before
+    assert second.times[0] == 999
+    for begun, clip in ((second, 1), (third, 0), (third, 1)):
+        assert not torch.equal(begun.shown[clip], begun.true[clip])
+    assert third.times[0] < second.times[0]
+    assert third.times[1] < second.times[1]
+
+
+@torch.no_grad()
+def test_clips_are_true_ones_where_told_so(pool, monkeypatch):
+    shown = record_shown(monkeypatch)
+    task = task_that_guesses(pool, 0.0)
+    for step in (5, 6, 7):
+        task.losses(step)
+    assert all(torch.equal(one.shown, one.true) for one in shown)
+
+
+class Shown(NamedTuple):
+    """What a step showed: latents (B, C, F, h, w), the true ones, timesteps (B,)."""
+
+    shown: torch.Tensor
+    true: torch.Tensor
+    times: np.ndarray
+
+
+def record_shown(monkeypatch) -> list[Shown]:
+    """Return a list that what each step shows will be added to."""
+    recorded = []
+
+    def record(shown, latents, times, schedule):
+        recorded.append(Shown(shown, latents, times))
+        return noised(shown, latents, times, schedule)
+
+    monkeypatch.setattr("stereozero.world.training.unet.noised", record)
+    return recorded
+
+
+def task_that_guesses(pool: ClipPool, share: float) -> UNetTask:
+    """Return a task, with new networks, that shows this share of clips as guessed."""
+    choices = replace(gently(UNET, SHA256), guessed_share=share)
+    return UNetTask(pool, choices, build_vae(VAE), build_conditioner(CLIP), {})
 
 
 def test_tokens_outside_the_vocabulary_are_and_stay_nothing(pool, tmp_path):
@@ -189,9 +229,13 @@ def test_tokens_outside_the_vocabulary_are_and_stay_nothing(pool, tmp_path):
     assert embedding[UNKNOWN].abs().max() == 0
 
 
+def rngs(count: int) -> list[np.random.Generator]:
+    return [step_rng(0, clip) for clip in range(count)]
+
+
 def test_clips_are_drawn_at_two_speeds(pool):
-    fast = draw_clips(pool, step_rng(0, 0), replace(UNET, slow_share=0.0))
-    slow = draw_clips(pool, step_rng(0, 0), replace(UNET, slow_share=1.0))
+    fast = draw_clips(pool, rngs(2), replace(UNET, slow_share=0.0))
+    slow = draw_clips(pool, rngs(2), replace(UNET, slow_share=1.0))
     assert fast.pixels.shape == (2, VARIANT.frames, 3, 32, 48)
     assert fast.fs.tolist() == [FAST, FAST]
     assert slow.fs.tolist() == [SLOW, SLOW]
@@ -201,10 +245,10 @@ def test_clips_are_drawn_at_two_speeds(pool):
 
 def test_clips_that_turn_and_simple_ones_are_drawn_as_often_as_told(pool):
     assert pool.turning.tolist() == [main_of(pool, clip).turn != 0 for clip in range(24)]
-    turning = draw_clips(pool, step_rng(0, 0), replace(UNET, batch=40, turning_share=1.0, simple_share=1.0))
+    turning = draw_clips(pool, rngs(40), replace(UNET, turning_share=1.0, simple_share=1.0))
     assert pool.turning[turning.clips].all()
     assert not (turning.clips % 2).any()
-    mixed = draw_clips(pool, step_rng(0, 0), replace(UNET, batch=400, turning_share=0.75, simple_share=0.25))
+    mixed = draw_clips(pool, rngs(400), replace(UNET, turning_share=0.75, simple_share=0.25))
     assert pool.turning[mixed.clips].mean() == pytest.approx(0.75, abs=0.07)
     assert (mixed.clips % 2).mean() == pytest.approx(0.75, abs=0.07)
 

@@ -21,7 +21,6 @@ from stereozero.world import Scene
 from stereozero.world.clip import motion
 from stereozero.world.geometry import View
 from stereozero.world.renderer import layer_ids
-from stereozero.world.training.looks import unexplained
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,19 +49,16 @@ class Targets:
         index: (N, P, 4) the cells about the place that is right.
         share: (N, P, 4) bilinear weights, with the sum 1.
         weight: (N, P) what a position counts in the loss, as in :func:`balanced`.
-        looks: (N, P, C) what is to follow from what all heads that have looks bring together, or None.
     """
 
     positions: slice
     index: Tensor
     share: Tensor
     weight: Tensor
-    looks: Tensor | None = None
 
     def to(self, device: torch.device) -> "Targets":
         """Return the same on a device."""
-        tensors = (self.index, self.share, self.weight, self.looks)
-        return Targets(self.positions, *(None if each is None else each.to(device) for each in tensors))
+        return Targets(self.positions, *(each.to(device) for each in (self.index, self.share, self.weight)))
 
 
 def find_origins(scene: Scene, count: int, frames: Sequence[int], height: int, width: int) -> Origins:
@@ -157,20 +153,11 @@ class TaughtAttention:
         self.targets: Mapping[int, Sequence[Targets]] = {}
         self.positions = 0
         self._loss: Tensor | None = None
-        self._unexplained: Tensor | None = None
 
     def take_loss(self) -> Tensor:
         """Return the cross-entropy of the last evaluation [nats], a scalar, and forget it."""
         loss, self._loss = self._loss, None
         return loss
-
-    def take_unexplained(self) -> Tensor | None:
-        """Return what share of looks was not told by what the last evaluation brought, and forget it.
-
-        None if no targets had looks; else as :func:`~stereozero.world.training.looks.unexplained` says.
-        """
-        share, self._unexplained = self._unexplained, None
-        return share
 
     def __call__(self, attention: Attention, projections: Projections) -> Tensor:
         """Return the attended values (N, Lq, D)."""
@@ -180,27 +167,21 @@ class TaughtAttention:
         ]
         query, key, value, image_key, image_value = headed  # (N, heads, L, D / heads) each
         if self.taught and torch.is_grad_enabled():
-            self._note(query, key, value)
+            self._note(query, key)
         attended = _attended(query, key, value)  # (N, Lq, D)
         if image_key is None:
             return attended
         return attended + _attended(query, image_key, image_value) * attention.image_weight()
 
-    def _note(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+    def _note(self, query: Tensor, key: Tensor) -> None:
         # Scores are computed once more for some queries; a gradient of parts of all of them would take longer.
         self.positions = key.shape[2]
         taught = self.targets[self.positions][: min(self.taught, key.shape[1])]
-        with torch.autocast(query.device.type, enabled=False):
-            scores = [
-                _scores(query[:, head, targets.positions], key[:, head]).float() for head, targets in enumerate(taught)
-            ]  # (N, P, L) each
-            losses = [attention_loss(one[:, None], targets) for one, targets in zip(scores, taught, strict=True)]
-            self._loss = torch.stack(losses).mean()
-            telling = [head for head, targets in enumerate(taught) if targets.looks is not None]
-            if telling:
-                brought = [scores[head].softmax(dim=-1) @ value[:, head].float() for head in telling]  # (N, P, d) each
-                targets = taught[telling[0]]
-                self._unexplained = unexplained(torch.cat(brought, dim=-1), targets.looks, targets.weight)
+        losses = [
+            attention_loss(_scores(query[:, [head], targets.positions], key[:, [head]]), targets)
+            for head, targets in enumerate(taught)
+        ]
+        self._loss = torch.stack(losses).mean()
 
 
 def mean_taught_loss(processors: Sequence[TaughtAttention]) -> Tensor:
@@ -211,12 +192,6 @@ def mean_taught_loss(processors: Sequence[TaughtAttention]) -> Tensor:
     losses = torch.stack([processor.take_loss() for processor in processors])
     counts = torch.tensor([processor.positions for processor in processors], device=losses.device)
     return (losses * counts).sum() / counts.sum()
-
-
-def mean_unexplained(processors: Sequence[TaughtAttention]) -> Tensor:
-    """Take what share of looks taught attentions did not bring and return the mean of those that had to."""
-    shares = [processor.take_unexplained() for processor in processors]
-    return torch.stack([share for share in shares if share is not None]).mean()
 
 
 def attention_loss(scores: Tensor, targets: Targets) -> Tensor:

@@ -7,14 +7,9 @@ from torch import Tensor
 from stereozero.diffusion.schedule import NoiseSchedule, add_noise, velocity_target
 
 
-def spread_times(rng: np.random.Generator, count: int, train_steps: int, noisier: float = 1.0) -> np.ndarray:
-    """Return random timesteps (count,) that cover the range evenly, so that one step's loss varies less.
-
-    With ``noisier`` above 1 the density rises towards high noise, from 1 / noisier to noisier times an even one (the
-    timestep shift of Esser et al., arXiv 2403.03206, section 5.3.2).
-    """
+def spread_times(rng: np.random.Generator, count: int, train_steps: int) -> np.ndarray:
+    """Return random timesteps (count,) that cover the range evenly, so that one step's loss varies less."""
     positions = (rng.random() + np.arange(count) / count) % 1
-    positions = noisier * positions / (1 + (noisier - 1) * positions)
     return (positions * train_steps).astype(np.int64)
 
 
