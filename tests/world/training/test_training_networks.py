@@ -167,7 +167,6 @@ def test_guesses_of_clips_leave_no_weight_of_the_unet_without_gradient(pool):
     assert all(parameter.grad is not None for parameter in task.module.unet.parameters())
 
 
-@torch.no_grad()
 def test_clips_are_shown_as_guessed_in_the_step_before(pool, monkeypatch):
     # The first clip begins with step 6; the other one had its first evaluation in step 5.
     shown = record_shown(monkeypatch)
@@ -183,7 +182,6 @@ def test_clips_are_shown_as_guessed_in_the_step_before(pool, monkeypatch):
     assert third.times[1] < second.times[1]
 
 
-@torch.no_grad()
 def test_clips_are_true_ones_where_told_so(pool, monkeypatch):
     shown = record_shown(monkeypatch)
     task = task_that_guesses(pool, 0.0)
