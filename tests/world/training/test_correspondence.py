@@ -187,18 +187,8 @@ def test_taught_attentions_count_as_many_times_as_they_have_cells(origins):
     assert mean_taught_loss(processors).item() == pytest.approx((2 * many + half) / 3, rel=1e-5)
 
 
-def scores_of_head(tokens: torch.Tensor, head: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return one head's scores and values, 16 wide, whose queries, keys and values are the tokens (N, L, D)."""
-    part = tokens[..., 16 * head : 16 * (head + 1)]
-    return part / 4 @ part.transpose(-1, -2), part
-
-
-def attend_with_head(tokens: torch.Tensor, head: int) -> torch.Tensor:
-    """Return what one head brings, 16 wide."""
-    scores, values = scores_of_head(tokens, head)
-    return scores.softmax(-1) @ values
-
-
 def processor_loss_of_head(tokens: torch.Tensor, origins: Origins, head: int) -> float:
     """Return the cross-entropy of one head of two, 16 wide each."""
-    return attention_loss(scores_of_head(tokens, head)[0][:, None], targets_of([origins])).item()
+    part = tokens[..., 16 * head : 16 * (head + 1)]
+    scores = part / 4 @ part.transpose(-1, -2)
+    return attention_loss(scores[:, None], targets_of([origins])).item()

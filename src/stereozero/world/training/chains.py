@@ -25,6 +25,11 @@ class Stages(NamedTuple):
     rngs: Sequence[Generator]
     evaluations: np.ndarray
 
+    @property
+    def begin(self) -> np.ndarray:
+        """(B,) bool, which clips are evaluated for the first time."""
+        return self.evaluations == 0
+
 
 def stages_of(seed: int, step: int, count: int) -> Stages:
     """Return how far the clips of a training step are; one of LENGTH begins at each step."""

@@ -178,7 +178,7 @@ class TaughtAttention:
         self.positions = key.shape[2]
         taught = self.targets[self.positions][: min(self.taught, key.shape[1])]
         losses = [
-            attention_loss(_scores(query[:, [head], targets.positions], key[:, [head]]), targets)
+            attention_loss(_scores(query[:, head, None, targets.positions], key[:, head, None]), targets)
             for head, targets in enumerate(taught)
         ]
         self._loss = torch.stack(losses).mean()
