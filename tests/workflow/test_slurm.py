@@ -16,6 +16,7 @@ import pytest
 import yaml
 from manifest_files import write_rows
 
+from stereozero.artifacts import damage
 from stereozero.video import write_lossless
 
 from . import slurm
@@ -94,9 +95,12 @@ def finish(config: Path, *arguments: str) -> Outcome:
 
 
 def records(config: Path) -> dict[Path, bytes]:
-    """Return the records of the artefacts that are there; a record holds the time its artefact took to make."""
-    whole = [path for path in results_of(config).rglob("record.json") if not path.parent.name.startswith(".")]
-    return {path: path.read_bytes() for path in whole}
+    """Return the records of the artefacts that are whole; a record holds the time its artefact took to make.
+
+    A record arrives before the files that it describes, and a job may be killed in between.
+    """
+    found = [path for path in results_of(config).rglob("record.json") if not path.parent.name.startswith(".")]
+    return {path: path.read_bytes() for path in found if damage(path.parent) is None}
 
 
 def wait_for_artefacts(config: Path) -> None:
