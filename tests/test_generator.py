@@ -1,12 +1,13 @@
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from stereozero.config import parse_config
 from stereozero.config.generator import DynamiCrafterGenerator, VideoFormat
 from stereozero.errors import InputError
-from stereozero.generator import kept_frames, misfits, sampling_settings, variant_of
+from stereozero.generator import held_timestep, kept_frames, misfits, sampling_settings, variant_of
 from stereozero.manifest import Clip
 from stereozero.plan import describe_plan, resolve
 
@@ -41,6 +42,17 @@ def test_presets_are_the_models_and_can_be_overridden(variant, expected):
     assert sampling_settings(official(image_guidance=3), variant_of(preset), clip, 5)["image_guidance"] == 3
     row = clip.model_copy(update={"frame_stride": 30})
     assert sampling_settings(official(**own), variant_of(preset), row, 5)["frame_stride"] == 30
+
+
+def test_the_model_says_below_which_timestep_steps_are_held_and_a_run_may_say_otherwise():
+    variant = variant_of(official())
+    assert held_timestep(official(), variant) == {}  # artefacts that were made before there was this key stay current
+    assert held_timestep(official(hold_below=300), variant) == {"hold_below": 300}
+    embedded = replace(variant, hold_below=650)
+    assert held_timestep(official(), embedded) == {"hold_below": 650}
+    assert held_timestep(official(hold_below=0), embedded) == {}
+    clip = Clip(clip_id="a", prompt="p", image="a.png")
+    assert "hold_below" not in sampling_settings(official(hold_below=300), variant, clip, 5)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,8 @@ def model_files(generator: AnyGenerator) -> dict[str, Path]:
 def sampling_settings(generator: AnyGenerator, variant: Variant, clip: Clip, seed: int) -> dict[str, Any]:
     """Return all settings that a clip is sampled with, presets and the row's overrides filled in, as JSON values.
 
-    What only changes memory and speed is left out: results differ by rounding at most.
+    What only changes memory and speed is left out: results differ by rounding at most. So is what only generation
+    knows, :func:`held_timestep`.
     """
     presets = {
         "guidance_rescale": variant.guidance_rescale,
@@ -54,7 +55,7 @@ def sampling_settings(generator: AnyGenerator, variant: Variant, clip: Clip, see
         "spacing": variant.spacing,
         "frame_stride": variant.default_fs,
     }
-    without = _MEMORY_AND_SPEED | {"checkpoint", "folder"}
+    without = _MEMORY_AND_SPEED | {"checkpoint", "folder", "hold_below"}
     if generator.image_guidance is None:
         without |= {"image_guidance"}  # recipes are older than this key
     own = generator.model_dump(mode="json", exclude=without)
@@ -62,6 +63,12 @@ def sampling_settings(generator: AnyGenerator, variant: Variant, clip: Clip, see
     if clip.frame_stride is not None:
         settings["frame_stride"] = clip.frame_stride
     return settings | {"prompt": clip.prompt, "mode": clip.mode, "seed": seed}
+
+
+def held_timestep(generator: AnyGenerator, variant: Variant) -> dict[str, int]:
+    """Return the setting ``hold_below`` of generated clips; empty where the network is evaluated in every step."""
+    timestep = variant.hold_below if generator.hold_below is None else generator.hold_below
+    return {"hold_below": timestep} if timestep else {}  # recipes are older than this key
 
 
 def size_factor(generator: AnyGenerator) -> int:

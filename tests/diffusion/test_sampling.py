@@ -7,7 +7,7 @@ import torch
 from stereozero.diffusion import sampling
 from stereozero.diffusion.backbone import Conditioning, GuidancePair
 from stereozero.diffusion.sampling import initial_latents, reporting, sample
-from stereozero.diffusion.schedule import NoiseSchedule, ddim_schedule
+from stereozero.diffusion.schedule import NoiseSchedule, clean_and_epsilon, ddim_schedule
 from stereozero.errors import StageError
 
 SHAPE = (2, 3, 4, 5)
@@ -25,9 +25,11 @@ class Perfect:
     vae_factor: int = 8
     frames: int = 3
     calls: list = field(default_factory=list)
+    timesteps: list = field(default_factory=list)
 
     def predict(self, latents, timestep, conditioning):
         self.calls.append(len(latents))
+        self.timesteps.append(timestep)
         alpha_bar = torch.tensor(self.schedule.alpha_bar[timestep])
         noise = (latents - alpha_bar.sqrt() * self.clean) / (1 - alpha_bar).sqrt()
         return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * self.clean
@@ -69,6 +71,46 @@ def test_taking_up_half_way_gives_the_same_numbers_and_other_seeds_others():
     assert all(torch.equal(*both) for both in zip(rest, whole[3:], strict=True))
     other = next(sample(backbone, PAIR, schedule, whole[2], [4], guidance=2.0, start=3))
     assert not torch.equal(other, whole[3])
+
+
+@pytest.mark.parametrize("base_scale", [None, 0.7])
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
+def test_held_steps_evaluate_nothing_and_end_at_what_was_predicted_last(prediction, base_scale):
+    training = NoiseSchedule.scaled_linear(prediction, base_scale=base_scale, set_alpha_to_one=True)
+    schedule, start = ddim_schedule(training, 10), torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(1))
+    backbone = model()
+    backbone.predict = lambda latents, timestep, conditioning: backbone.timesteps.append(timestep) or 0.1 * latents
+    all_steps = list(sample(backbone, PAIR, schedule, start, [3], guidance=1.0))
+    assert backbone.timesteps == schedule.timesteps.tolist() == list(range(999, 0, -100))
+    backbone.timesteps.clear()
+    steps = list(sample(backbone, PAIR, schedule, start, [3], guidance=1.0, hold_below=700))
+    assert backbone.timesteps == [999, 899, 799]
+    assert all(torch.equal(*both) for both in zip(steps[:3], all_steps[:3], strict=True))
+    last = schedule.coefficients(2)
+    clean, _ = clean_and_epsilon(0.1 * steps[1], steps[1], last.alpha_bar, prediction)
+    torch.testing.assert_close(steps[-1], clean / float(schedule.scale[2]), rtol=1e-4, atol=1e-4)
+
+
+def test_held_steps_have_the_noise_of_their_level():
+    training = NoiseSchedule.scaled_linear("v_prediction", zero_terminal_snr=True, base_scale=0.7)
+    schedule = ddim_schedule(training, 20)
+    backbone = Perfect(torch.randn(1, 2, 3, 40, 40, generator=torch.Generator().manual_seed(0)), training)
+    start = torch.randn(1, 2, 3, 40, 40, generator=torch.Generator().manual_seed(1))
+    steps = list(sample(backbone, PAIR, schedule, start, [3], guidance=1.0, hold_below=900))
+    held = backbone.clean / 0.7  # the model's clean latents, at the scale that they had at high noise
+    for step in (4, 10, 18):
+        coefficients = schedule.coefficients(step)
+        clean = held * float(schedule.scale[step])
+        noise = steps[step - 1] - coefficients.alpha_bar**0.5 * clean
+        assert float(noise.std()) == pytest.approx((1 - coefficients.alpha_bar) ** 0.5, rel=0.05)
+        assert abs(float((noise * clean).mean())) < 0.05
+
+
+def test_sampling_taken_up_at_a_held_step_evaluates_there_once():
+    backbone = model()
+    schedule = ddim_schedule(backbone.schedule, 6)
+    list(sample(backbone, PAIR, schedule, torch.zeros(1, *SHAPE), [3], guidance=1.0, start=3, hold_below=1000))
+    assert backbone.timesteps == [schedule.timesteps[3]]
 
 
 def test_latents_that_are_no_numbers_stop_at_their_step():

@@ -166,6 +166,27 @@ def test_the_image_can_be_guided_to_apart_from_the_text(image_config):
     assert not torch.allclose(made[2], made[0], rtol=0, atol=0.05 * float(made[0].std()))
 
 
+def test_held_steps_are_in_the_trajectory_but_not_evaluated(image_config, monkeypatch):
+    timesteps = []
+    predict = DynamiCrafter.predict
+    monkeypatch.setattr(
+        DynamiCrafter,
+        "predict",
+        lambda model, latents, timestep, *rest: timesteps.append(timestep) or predict(model, latents, timestep, *rest),
+    )
+    plan = run(image_config, "plain")
+    assert "hold_below" not in read_record(plan.paths.generated("plain"))["parameters"]
+    everywhere = load_trajectory(plan.paths.trajectory("plain"))
+    image_config["generator"]["hold_below"] = 600
+    plan = run(image_config, "plain")
+    assert timesteps == [999, 666, 332, 999, 666]
+    assert read_record(plan.paths.generated("plain"))["parameters"]["hold_below"] == 600
+    held = load_trajectory(plan.paths.trajectory("plain"))
+    assert held.timesteps.tolist() == [999, 666, 332]
+    assert torch.equal(held.latents[:3], everywhere.latents[:3])
+    assert not torch.allclose(held.latents[3], everywhere.latents[3], rtol=0, atol=0.05)
+
+
 def test_a_long_prompt_is_cut_and_it_is_said(image_config, image_rows, write_manifest, caplog):
     caplog.set_level(logging.WARNING)
     image_rows[0]["prompt"] = "red " * 90

@@ -38,6 +38,8 @@ class Variant:
         set_alpha_to_one: the last sampling step leaves no noise (diffusers' name for it) and no dynamic rescale. With
             the official models it leaves the noise of training timestep 0, 0.03 of the latents' standard deviation,
             and the scale of the last timestep.
+        hold_below: recommended timestep below which steps of generation keep the clean latents that were predicted
+            last, see :func:`~stereozero.diffusion.sampling.sample`; 0 evaluates the network in all of them.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Variant:
     learned_image_scale: bool
     repository: str
     set_alpha_to_one: bool = False
+    hold_below: int = 0
 
     def noise_schedule(self) -> "NoiseSchedule":
         """Return the training schedule."""

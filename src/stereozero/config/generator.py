@@ -53,6 +53,13 @@ class DynamiCrafterGenerator(Section):
     guidance_rescale: float | None = Field(None, ge=0, le=1, description="pulls the guided spread back; 0 is none")
     dynamic_rescale: float | None = Field(None, gt=0, le=1, description="the latents' scale at high noise; 1 is none")
     spacing: Literal["trailing", "uniform"] | None = Field(None, description="of the steps over the training steps")
+    hold_below: int | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="timestep; steps of generation below it keep the clean latents that were predicted last and don't "
+        "evaluate the network; 0 evaluates it in all steps",
+    )
     frame_stride: int | None = Field(
         None, ge=1, le=64, description="the model's fs; 256: more is faster, others: slower"
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 from stereozero.diffusion.backbone import Backbone, GuidancePair
 from stereozero.diffusion.guidance import guided_prediction
 from stereozero.diffusion.noise import batched_noise
-from stereozero.diffusion.schedule import DdimSchedule, ddim_step
+from stereozero.diffusion.schedule import DdimSchedule, ddim_step, prediction_of
 from stereozero.errors import StageError
 
 log = logging.getLogger(__name__)
@@ -43,11 +43,13 @@ def sample(
     rescale: float = 0.0,
     one_batch: bool = True,
     start: int = 0,
+    hold_below: int = 0,
 ) -> Iterator[Tensor]:
     """Yield the latents after every DDIM step from ``start`` on, each (B, C, F, h, w) float32.
 
     What is yielded after step i depends on the latents before it and on ``seeds``, on nothing else: sampling can be
-    taken up at any step of a stored trajectory and gives the same numbers.
+    taken up at any step of a stored trajectory and gives the same numbers. Only where x_0 is held, it depends on the
+    step that x_0 was predicted in, too.
 
     Args:
         backbone: the model.
@@ -60,24 +62,32 @@ def sample(
         rescale: see :func:`~stereozero.diffusion.guidance.rescale_guidance`.
         one_batch: see :func:`~stereozero.diffusion.guidance.guided_prediction`.
         start: first step, 0 is the noisiest.
+        hold_below: timestep; steps below it, but for the first one taken, go on to the x_0 that was predicted last,
+            without an evaluation of the network.
 
     Raises:
         StageError: latents stopped being finite numbers; the message names the step.
     """
+    taken = None
     for step in range(start, len(schedule)):
         coefficients = schedule.coefficients(step)
-        prediction = guided_prediction(
-            backbone,
-            latents,
-            coefficients.timestep,
-            pair,
-            guidance,
-            image_scale=image_guidance,
-            rescale=rescale,
-            one_batch=one_batch,
-        )  # (B, C, F, h, w)
+        if taken is not None and coefficients.timestep < hold_below:
+            # The step before left its x_0 in the dynamic scale of this one.
+            prediction = prediction_of(taken.clean, latents, coefficients.alpha_bar, schedule.prediction)
+        else:
+            prediction = guided_prediction(
+                backbone,
+                latents,
+                coefficients.timestep,
+                pair,
+                guidance,
+                image_scale=image_guidance,
+                rescale=rescale,
+                one_batch=one_batch,
+            )  # (B, C, F, h, w)
         noise = batched_noise(latents.shape[1:], seeds, "step", step, device=latents.device)  # (B, C, F, h, w)
-        latents = ddim_step(prediction, latents, coefficients, noise, schedule.prediction).previous  # (B, C, F, h, w)
+        taken = ddim_step(prediction, latents, coefficients, noise, schedule.prediction)
+        latents = taken.previous  # (B, C, F, h, w)
         check_finite(latents, step, len(schedule))
         yield latents
 

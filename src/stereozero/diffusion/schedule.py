@@ -265,6 +265,15 @@ def clean_and_epsilon(prediction: Tensor, latents: Tensor, alpha_bar: float, kin
     return (latents - noise * prediction) / signal, prediction
 
 
+def prediction_of(clean: Tensor, latents: Tensor, alpha_bar: float, kind: Prediction) -> Tensor:
+    """Return the network's output that stands for an x_0: the inverse of :func:`clean_and_epsilon`.
+
+    ``alpha_bar`` must be below 1; all tensors are like ``latents``.
+    """
+    signal, noise = _root(alpha_bar), _root(np.float32(1) - np.float32(alpha_bar))
+    return (signal * latents - clean) / noise if kind == "v_prediction" else (latents - signal * clean) / noise
+
+
 def add_noise(clean: Tensor, noise: Tensor, alpha_bar: Tensor | float) -> Tensor:
     """Return x_t = sqrt(abar) x_0 + sqrt(1 - abar) noise; ``alpha_bar`` is one number or (B,), one a clip.
 

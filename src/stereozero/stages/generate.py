@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stereozero.artifacts import Artifact
 from stereozero.config.generator import AnyGenerator
-from stereozero.generator import kept_frames, sampling_settings
+from stereozero.generator import held_timestep, kept_frames, sampling_settings
 from stereozero.manifest import Clip, ClipKind
 from stereozero.plan import Plan
 from stereozero.stages.model import configured_backbone, read_picture
@@ -37,7 +37,11 @@ def _artifacts(plan: Plan, variant: str, clip: Clip) -> Sequence[Artifact]:
         inputs["end_image"] = images / "end_image.png"
     inputs |= plan.model_inputs
     files = (_TRAJECTORY, _SOURCE, _PREVIEW, *([] if clip.mode == "plain" else [_ALL_FRAMES]))
-    parameters = {**sampling_settings(generator, plan.variant, clip, plan.seed(clip)), "fps": plan.config.video.fps}
+    parameters = {
+        **sampling_settings(generator, plan.variant, clip, plan.seed(clip)),
+        **held_timestep(generator, plan.variant),
+        "fps": plan.config.video.fps,
+    }
     return [Artifact(clip.clip_id, plan.paths.generated(clip.clip_id), files, parameters, inputs)]
 
 
@@ -73,6 +77,7 @@ def _sample(backbone: "DynamiCrafter", generator: AnyGenerator, artifact: Artifa
         image_guidance=settings.get("image_guidance"),
         rescale=settings["guidance_rescale"],
         one_batch=generator.guidance_in_one_batch,
+        hold_below=settings.get("hold_below", 0),
     )
     entries = [start, *reporting(steps, len(schedule))]
     latents = torch.stack([entry[0].cpu() for entry in entries])  # (S + 1, C, F, h, w)

@@ -39,7 +39,7 @@ class SamplingSettings:
 
     Attributes:
         clips: of the held-out pool.
-        steps: DDIM steps.
+        steps: DDIM steps; the model is evaluated in those of them that its variant doesn't hold.
         guidance: scale of classifier-free guidance; 1, which is none, is as good for this generator and twice as fast.
         batch: clips at a time.
     """
@@ -315,7 +315,8 @@ def _sample(backbone: DynamiCrafter, requests: Sequence[ClipRequest], settings: 
     latents = initial_latents(backbone, seeds, height, width, backbone.device)  # (B, C, F, h, w)
     schedule = ddim_schedule(backbone.schedule, settings.steps, spacing=backbone.spacing)
     pair = backbone.encode_conditioning(requests)
-    for now in sample(backbone, pair, schedule, latents, seeds, guidance=settings.guidance):
+    hold_below = backbone.variant.hold_below
+    for now in sample(backbone, pair, schedule, latents, seeds, guidance=settings.guidance, hold_below=hold_below):
         latents = now
     pixels = backbone.decode_latents(latents) * 2 - 1  # (B, F, 3, H, W)
     return to_frames(pixels.flatten(0, 1)).reshape(*pixels.shape[:2], height, width, 3)
