@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from stereozero.world.training.chains import LENGTH, falling_times, stages_of
+from stereozero.world.training.chains import LENGTH, falling_times, guessed_times, stages_of
+from stereozero.world.training.data import step_rng
 
 
 def test_a_clip_stays_for_all_of_its_evaluations():
@@ -12,6 +13,10 @@ def test_a_clip_stays_for_all_of_its_evaluations():
     firsts = [stages.rngs[0].random() for stages in seen]
     assert firsts == [firsts[0]] * LENGTH
     assert stages_of(0, 2 * LENGTH, 3).rngs[0].random() != firsts[0]
+
+
+def test_clips_draw_other_numbers_than_the_step_does():
+    assert stages_of(3, 7 * LENGTH, 1).rngs[0].random() != step_rng(3, 7).random()
 
 
 def test_clips_of_a_step_and_of_trainings_differ():
@@ -34,3 +39,14 @@ def test_times_cover_the_range_evenly_or_are_noisier():
     even, noisier = (falling_times(positions, evaluations, 1000, more) for more in (1.0, 2.0))
     assert np.histogram(even, bins=4, range=(0, 1000))[0] == pytest.approx(1500, rel=0.1)
     assert (noisier > 2 / 3 * 1000).mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_guesses_begin_with_noise_alone_and_fall_to_the_least_that_sampling_asks_for():
+    rng = np.random.default_rng(0)
+    positions, evaluations = rng.random(6000), np.arange(6000) % LENGTH
+    times = guessed_times(positions, evaluations, 1000, least=600)
+    assert (times[evaluations == 0] == 999).all()
+    later = times[evaluations > 0]
+    assert np.histogram(later, bins=4, range=(600, 1000))[0] == pytest.approx(len(later) / 4, rel=0.1)
+    falling = [guessed_times(positions[:9], np.full(9, evaluation), 1000, least=600) for evaluation in range(LENGTH)]
+    assert (np.diff(falling, axis=0) < 0).all()

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from stereozero.backbones.dynamicrafter import ClipConditioner, DynamiCrafter, Modules, Resampler, Variant, VideoUNet
 from stereozero.backbones.dynamicrafter.attention import SpatialTransformer
-from stereozero.world.training.chains import Stages, falling_times, stages_of
+from stereozero.world.training.chains import Stages, falling_times, guessed_times, stages_of
 from stereozero.world.training.correspondence import (
     Origins,
     TaughtAttention,
@@ -62,6 +62,9 @@ VARIANT = Variant(
     # What the reference leaves is seen here: its noise was nine tenths of what flickered where nothing moves, and with
     # 20 steps its scale takes 4 % off the latents.
     set_alpha_to_one=True,
+    # Steps at less noise bend what turns and blur what moves: of latents with little noise the network believes what it
+    # sees, its own errors too.
+    hold_below=650,
 )
 """The embedded generator's fixed choices; its schedule is that of DynamiCrafter 512 but for the end of sampling."""
 
@@ -95,7 +98,7 @@ class UNetSettings:
         flicker_weight: of the change of these errors from the one frame to the other. Most of a picture is at rest, and
             there the eye sees small changes.
         guessed_share: share of clips that the network gets to see as it guessed them from more noise, with noise added,
-            first from noise alone.
+            first from noise alone, at timesteps that it is asked at when it generates.
         places_weight: of the errors with which places and origins are read from features; 0 leaves that out.
         bfloat16: compute in bfloat16 where that is safe, on a device that is fast at it.
         how: the descent.
@@ -121,7 +124,7 @@ class UNetSettings:
     steady_weight: float = 1.0
     seen_weight: float = 0.5
     flicker_weight: float = 2.0
-    guessed_share: float = 0.75
+    guessed_share: float = 0.65
     places_weight: float = 0.1
     bfloat16: bool = True
     how: Optimisation = Optimisation(rate=2e-3, fall=0.8)  # noqa: RUF009, it is frozen
@@ -367,11 +370,11 @@ class UNetTask:
         return chosen & (is_known | stages.begin)
 
     def _times(self, stages: Stages, is_guessed: np.ndarray) -> np.ndarray:
-        # (B,) timesteps; guesses begin with noise alone
+        # (B,) timesteps
         steps = self._schedule.train_steps
         positions = np.array([rng.random() for rng in stages.rngs])
-        times = falling_times(positions, stages.evaluations, steps, self._choices.noisier)
-        return np.where(is_guessed & stages.begin, steps - 1, times)
+        true = falling_times(positions, stages.evaluations, steps, self._choices.noisier)
+        return np.where(is_guessed, guessed_times(positions, stages.evaluations, steps, VARIANT.hold_below), true)
 
     def _shown(self, latents: Tensor, guessed: np.ndarray) -> Tensor:
         # The latents (B, C, F, h, w), those of some clips as guessed in the step before.
