@@ -150,14 +150,17 @@ def test_pictures_and_card_are_written(tmp_path, pool, videos):
         "rest": {"share": 0.5, "change": 0.6, "seen": 0.015},
         "rest_vae": {"share": 0.5, "change": 0.2, "seen": 0.0},
     }
-    figures = {"vae_psnr": {"simple": 36.3, "complex": 31.1}, "generator": {"simple": reached, "complex": reached}}
+    groups = ("simple", "complex", "turning")
+    figures = {"vae_psnr": {"simple": 36.3, "complex": 31.1}, "generator": dict.fromkeys(groups, reached)}
     write_card(tmp_path / "README.md", figures, {"vae": training})
     assert (tmp_path / "samples.png").stat().st_size > 1000 < (tmp_path / "losses.png").stat().st_size
     card = (tmp_path / "README.md").read_text()
     assert "| vae | 1,234 | 5 | 1 |" in card
-    assert "| first frame at most 2 dB below the VAE's | 1.5 dB | 1.5 dB |" in card
-    assert "| 3 of 4 | 3 of 4 |" in card
-    assert "| 1.5% (0.0%) | 1.5% (0.0%) |" in card
+    assert "| aim on held-out scenes | simple | complex | turning |\n|---|---|---|---|\n" in card
+    assert "| VAE, PSNR 28 dB | 36.3 dB | 31.1 dB |  |" in card
+    assert "| first frame at most 2 dB below the VAE's | 1.5 dB | 1.5 dB | 1.5 dB |" in card
+    assert "| 3 of 4 | 3 of 4 | 3 of 4 |" in card
+    assert "| 1.5% (0.0%) | 1.5% (0.0%) | 1.5% (0.0%) |" in card
 
 
 class AveragingVae:
