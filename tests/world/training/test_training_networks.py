@@ -25,7 +25,7 @@ from stereozero.world.training.data import (
     step_rng,
     to_pixels,
 )
-from stereozero.world.training.evaluation import SamplingSettings
+from stereozero.world.training.evaluation import SamplingSettings, sample_clips
 from stereozero.world.training.loop import Optimisation, Task, Training
 from stereozero.world.training.moves import moved, similarity
 from stereozero.world.training.noising import noised
@@ -260,6 +260,18 @@ def test_the_saved_generator_is_read_and_samples(unet_task, tmp_path):
     pair = read.encode_conditioning([ClipRequest("a red disc", seed=1, image=torch.rand(3, 64, 96))])
     latents = torch.randn(1, 4, VARIANT.frames, 16, 24)
     assert torch.isfinite(read.predict(latents, 999, pair.conditional)).all()
+
+
+def test_an_evaluation_asks_the_saved_generator_where_its_variant_does_not_hold(unet_task, pool, tmp_path, monkeypatch):
+    unet_task.module.backbone(build_vae(VAE)).save_pretrained(tmp_path)
+    backbone, asked = DynamiCrafter.from_pretrained(tmp_path), []
+    predict = backbone.predict
+    monkeypatch.setattr(
+        backbone, "predict", lambda latents, time, *rest: asked.append(time) or predict(latents, time, *rest)
+    )
+    sample_clips(backbone, pool, SamplingSettings(clips=1, steps=5))
+    assert backbone.variant.hold_below == VARIANT.hold_below == 650
+    assert asked == [999, 799]
 
 
 def test_an_evaluation_also_tells_of_turning_clips_alone(unet_task, pool, tmp_path):
